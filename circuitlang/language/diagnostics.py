@@ -1,0 +1,149 @@
+"""What the tool says about a spec: coded, placed in the text, with the edit that mends it.
+
+User mistakes are never exceptions across stage borders. A stage collects `Diagnostic`s in
+a `Diagnostics` and goes on; `Reject` only unwinds one expression or statement within a stage.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from circuitlang.language.source import Span
+
+TITLES = {
+    "CL001": "the text does not follow the grammar here",
+    "CL002": "a character that the language does not use",
+    "CL003": "a string that is not closed",
+    "CL004": "a block that is not closed",
+    "CL005": "a spec with nothing in it",
+    "CL006": "a file too large to be a spec",
+    "CL007": "a file that is not UTF-8 text",
+    "CL008": "an expression nested too deeply",
+    "CL009": "an index that is not a list of numbers and ranges",
+    "CL101": "an unknown name",
+    "CL102": "a name defined twice",
+    "CL103": "something the spec has to declare is missing",
+    "CL104": "several candidates and no default",
+    "CL105": "wrong arguments",
+    "CL106": "a value of the wrong type",
+    "CL107": "an unknown or ill-typed setting",
+    "CL108": "a name that is taken by the language",
+    "CL109": "a definition that needs itself",
+    "CL110": "a file that cannot be read",
+    "CL111": "a file outside the spec's folder",
+    "CL112": "a data file with unusable content",
+    "CL113": "part of the language that this version does not run",
+    "CL114": "a definition that nothing uses",
+    "CL115": "a context word out of place",
+    "CL201": "a head or layer that the model does not have",
+    "CL202": "an edge that runs against the order of computation",
+    "CL203": "an edge between parts that run in parallel",
+    "CL204": "an edge that cannot matter",
+    "CL205": "a model that was not found",
+    "CL206": "a model that could not be loaded",
+    "CL207": "a circuit file that does not fit the model",
+    "CL208": "a port that the node does not have",
+    "CL209": "a model whose shape is not known on this machine",
+    "CL210": "impossible edges left out of a product",
+    "CL301": "a quantifier or mean over nothing",
+    "CL302": "an expansion too large to run",
+    "CL303": "a formula without a known way to decide it",
+    "CL304": "a circuit iterated without saying by what",
+    "CL305": "a list where an interval was meant",
+    "CL306": "an absolute percentage of a metric",
+    "CL307": "a quantifier or wrapper that this version does not decide",
+    "CL308": "the target of inference is not declared",
+    "CL309": "a set operation without effect",
+    "CL310": "an expectation that is not a verdict",
+    "CL311": "a mean that mixes templates",
+    "CL312": "a claim that is true of every spec",
+    "CL501": "clean and corrupted prompts of different length",
+    "CL502": "an answer that is not one token",
+    "CL503": "an answer that is also a foil",
+    "CL504": "a position that does not resolve",
+    "CL505": "an empty slot",
+    "CL506": "a prompt that names an unknown slot or label",
+    "CL507": "no prompt satisfies the task",
+    "CL508": "an unlabelled repeated slot used as a position",
+    "CL509": "checks that were not made",
+    "CL510": "too few reference prompts for a mean",
+    "CL511": "a prompt longer than the model's context",
+    "CL512": "a corruption that changes nothing",
+    "CL513": "a tokenizer that cannot be used",
+    "CL901": "a defect of this tool",
+}
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One finding. `severity` is "error", "warning" or "note"; only errors stop a check."""
+
+    code: str
+    message: str
+    span: Span | None
+    help: str | None = None
+    severity: str = "error"
+    related: tuple[tuple[Span, str], ...] = ()
+
+    @property
+    def title(self) -> str:
+        return TITLES[self.code]
+
+
+class Reject(Exception):
+    """Unwinds the expression or statement that a recorded diagnostic is about."""
+
+
+@dataclass
+class Diagnostics:
+    """Collects findings in the order of the text; the same finding is kept once."""
+
+    found: list[Diagnostic] = field(default_factory=list)
+
+    def add(self, diagnostic: Diagnostic) -> None:
+        if diagnostic.code not in TITLES:
+            raise KeyError(diagnostic.code)
+        if diagnostic not in self.found:
+            self.found.append(diagnostic)
+
+    def error(self, code: str, message: str, span: Span | None, help: str | None = None) -> None:
+        self.add(Diagnostic(code, message, span, help))
+
+    def reject(self, code: str, message: str, span: Span | None, help: str | None = None) -> Reject:
+        """Records an error and returns the exception to raise."""
+        self.error(code, message, span, help)
+        return Reject(code)
+
+    def warn(self, code: str, message: str, span: Span | None, help: str | None = None) -> None:
+        self.add(Diagnostic(code, message, span, help, "warning"))
+
+    def note(self, code: str, message: str, span: Span | None, help: str | None = None) -> None:
+        self.add(Diagnostic(code, message, span, help, "note"))
+
+    @property
+    def has_errors(self) -> bool:
+        return any(d.severity == "error" for d in self.found)
+
+    @property
+    def sorted(self) -> tuple[Diagnostic, ...]:
+        return tuple(
+            sorted(
+                self.found,
+                key=lambda d: (d.span.source.name, d.span.start) if d.span else ("", -1),
+            )
+        )
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """The closest known word, case-folded, or None."""
+    folded = {candidate.casefold(): candidate for candidate in known}
+    close = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
+    return folded[close[0]] if close else None
+
+
+def suggestion(word: str, known: Iterable[str]) -> str | None:
+    """A help line "did you mean ...?" or None."""
+    close = did_you_mean(word, known)
+    return f"did you mean `{close}`?" if close else None

@@ -1,0 +1,49 @@
+"""Prompts as the runs see them: token ids, aligned corruptions, token spans, answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from circuitlang.language.edges import Layout
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One sampled prompt. `corrupted` and `answers` are keyed by the names the task gives.
+
+    Every corrupted prompt has as many tokens as the clean one. `answers` holds token ids.
+    """
+
+    index: int
+    template: str
+    slots: Mapping[str, str]
+    text: str
+    tokens: tuple[int, ...]
+    spans: Mapping[str, tuple[int, int]]
+    answers: Mapping[str, tuple[int, ...]]
+    corrupted_text: Mapping[str, str]
+    corrupted: Mapping[str, tuple[int, ...]]
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(
+            len(self.tokens), tuple((label, *span) for label, span in sorted(self.spans.items()))
+        )
+
+
+@dataclass(frozen=True)
+class PromptSet:
+    """A task's prompts for one tokenizer.
+
+    `references` are drawn once, independent of the sample's size, for mean ablations.
+    `population` is the number of distinct prompts the slots allow (None when it was not
+    counted); `enumerated` says that `prompts` are all of them and no corruption draws at random.
+    """
+
+    task: str
+    templates: tuple[str, ...]
+    prompts: tuple[Prompt, ...]
+    references: tuple[Prompt, ...]
+    population: int | None
+    enumerated: bool

@@ -1,0 +1,284 @@
+"""The resolved spec: what is asked for, with every name, range and measure worked out.
+
+This is the form between the language and everything below it. It holds no syntax but
+spans for messages, no weights and no prompts. A formula is a tree over `Mean(Measurement)`,
+the design's F(S): the compiler collects its runs, the judgement reads its numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Union
+
+from circuitlang.language.architecture import Node, Shape
+from circuitlang.language.edges import EdgeSet, Place, Position
+
+if TYPE_CHECKING:
+    from circuitlang.language.source import Span
+
+# ---------------------------------------------------------------- what a run is
+
+
+@dataclass(frozen=True)
+class ModelReference:
+    """A model as the spec names it: hub name, local folder or shipped model."""
+
+    name: str
+    reference: str
+    revision: str | None
+    bos: bool
+    dtype: str
+    shape: Shape
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What a sender outside the set carries.
+
+    `kind` is "resample" (its value on corruption `corruption` of the same prompt), "mean"
+    (its mean over reference prompts with equal `per` key and layout; `corruption` None means
+    clean references) or "zero".
+    """
+
+    name: str = field(compare=False)
+    kind: str
+    corruption: str | None = None
+    per: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Run:
+    """M[S;a] on a task's prompts: `live` edges recomputed, all others ablated.
+
+    `live` already includes the edges that leave free nodes. When it is every edge at
+    every position, `ablation` is None: the result cannot depend on it.
+    """
+
+    model: ModelReference
+    task: str
+    ablation: Ablation | None
+    live: EdgeSet
+    written: str = field(compare=False, default="")
+    free: tuple[str, ...] = field(compare=False, default=())
+
+
+# ---------------------------------------------------------------- metrics: one number per prompt
+
+
+@dataclass(frozen=True)
+class TokenScore:
+    """`logit`, `logprob`, `prob` or `rank` of a named token set at one position.
+
+    prob sums over the set, logprob is its logsumexp, rank is the best (lowest) rank in the
+    set counted from 0; logit of several tokens needs `pool` "mean" or "max".
+    """
+
+    kind: str
+    tokens: str
+    position: Position
+    pool: str | None = None
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """KL(reference run || this run) at `position`, summed over the vocabulary, in nats."""
+
+    reference: Run
+    position: Position
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Mean next-token loss over the tokens of `place`, in nats."""
+
+    place: Place
+
+
+@dataclass(frozen=True)
+class AttentionScore:
+    """Mean over query tokens of the summed attention to the key tokens."""
+
+    head: Node
+    query: Place
+    key: Place
+
+
+@dataclass(frozen=True)
+class TopToken:
+    """1 where the most likely next token at `position` belongs to the named token set."""
+
+    tokens: str
+    position: Position
+
+
+@dataclass(frozen=True)
+class MetricOperation:
+    """`operator` over one or two metric expressions: + - * / neg abs min max, comparisons give 0 or 1."""
+
+    operator: str
+    operands: tuple[MetricExpression, ...]
+
+
+@dataclass(frozen=True)
+class MetricConstant:
+    value: float
+
+
+MetricExpression = Union[
+    TokenScore, Divergence, Loss, AttentionScore, TopToken, MetricOperation, MetricConstant
+]
+
+
+@dataclass(frozen=True)
+class Metric:
+    name: str = field(compare=False)
+    expression: MetricExpression
+    lower_is_better: bool = field(compare=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+# ---------------------------------------------------------------- numbers and formulas
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Which of the task's prompts a number averages over: all, one template, one part or one prompt.
+
+    `kind`: "all", "template" (`key` is its name), "part" (`slot` has value `key`) or
+    "example" (`key` is the prompt's index in the sample).
+    """
+
+    kind: str = "all"
+    key: str | int = ""
+    slot: str = ""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One metric of one run on some of its task's prompts: a vector, one entry per prompt."""
+
+    run: Run
+    metric: Metric
+    rows: Rows = Rows()
+
+
+@dataclass(frozen=True)
+class Constant:
+    value: float
+
+
+@dataclass(frozen=True)
+class Mean:
+    """F(S): the mean of a measurement."""
+
+    measurement: Measurement
+
+
+@dataclass(frozen=True)
+class Each:
+    """The per-prompt value inside an `Aggregate`."""
+
+    measurement: Measurement
+
+
+@dataclass(frozen=True)
+class Operation:
+    """`operator` in + - * / neg abs square sqrt log exp min max mean median."""
+
+    operator: str
+    operands: tuple[Number, ...]
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """A statistic over the prompts: `kind` mean, median, quantile (`level`) or share (of a condition)."""
+
+    kind: str
+    body: Number | Comparison
+    level: float | None = None
+
+
+Number = Union[Constant, Mean, Each, Operation, Aggregate]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    operator: str
+    left: Number
+    right: Number
+
+
+@dataclass(frozen=True)
+class Within:
+    number: Number
+    low: Number
+    high: Number
+
+
+@dataclass(frozen=True)
+class Both:
+    parts: tuple[Formula, ...]
+
+
+@dataclass(frozen=True)
+class Quantified:
+    """`kind` forall or exists, expanded: one formula per member, in the written order.
+
+    `exact` says that the members are the sampled prompts themselves, one number each.
+    """
+
+    kind: str
+    variable: str
+    domain: str
+    members: tuple[tuple[str, Formula], ...]
+
+
+Formula = Union[Comparison, Within, Both, Quantified]
+
+
+# ---------------------------------------------------------------- statements
+
+
+@dataclass(frozen=True)
+class Claim:
+    """`kind` claim or assume. `target` is "prompts", "templates" or None when not declared."""
+
+    name: str
+    kind: str
+    sentence: str | None
+    formula: Formula
+    target: str | None
+    expect: tuple[str, str] | None
+    written: str
+    span: Span
+
+
+@dataclass(frozen=True)
+class ReportItem:
+    """A number, or one number per member of a list, printed without a threshold."""
+
+    name: str
+    sentence: str | None
+    numbers: tuple[tuple[str, Number], ...]
+    target: str | None
+    written: str
+    span: Span
+
+
+@dataclass(frozen=True)
+class Spec:
+    name: str
+    version: str | None
+    papers: tuple[str, ...]
+    models: Mapping[str, ModelReference]
+    tasks: tuple[str, ...]
+    claims: tuple[Claim, ...]
+    reports: tuple[ReportItem, ...]
+    groups: Mapping[str, tuple[str, ...]]
+    circuits: Mapping[str, EdgeSet]
