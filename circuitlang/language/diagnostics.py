@@ -72,6 +72,11 @@ TITLES = {
     "CL511": "a prompt longer than the model's context",
     "CL512": "a corruption that changes nothing",
     "CL513": "a tokenizer that cannot be used",
+    "CL514": "a word that the tokenizer does not know",
+    "CL515": "a logit of several tokens",
+    "CL516": "a token set that is empty",
+    "CL517": "a slot value that is repeated",
+    "CL518": "a corruption that changes tokens outside what it rewrites",
     "CL901": "a defect of this tool",
 }
 

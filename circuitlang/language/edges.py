@@ -94,6 +94,12 @@ class EdgeSet:
     left: EdgeSet | None = None
     right: EdgeSet | None = None
 
+    def __repr__(self) -> str:
+        if self.is_uniform:
+            return f"<{self.mask.bit_count()} edges>"
+        inside = ", ".join(repr(p) for p in (self.left, self.right, self.place) if p is not None)
+        return f"{self.operation}({inside})"
+
     @property
     def is_uniform(self) -> bool:
         return self.operation == "uniform"

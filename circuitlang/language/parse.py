@@ -29,6 +29,7 @@ LARGEST_FILE = 1_000_000
 DEEPEST = 150
 _OPENING = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
 _CLOSING = {closing: opening for opening, closing in _OPENING.items()}
+_NAMING = frozenset([*STATEMENTS, *TASK_ITEMS, "as", "for", "forall", "exists"]) - {"default"}
 _CONTINUES = frozenset(["PLUS", "MINUS", "STAR", "SLASH", "EQUAL", "COLON", "COMMA", "AND"])
 
 
@@ -259,7 +260,16 @@ def _report(
     if token.type == "MINUS" and index + 1 < len(tokens) and tokens[index + 1].value == ">":
         diagnostics.error("CL001", "`- >` is not an arrow.", span, "write `->`")
         return
-    if "NAME" in expected and token.value in RESERVED and token.type != "STRING":
+    if token.value == "expect" and token.type == "EXPECT":
+        diagnostics.error(
+            "CL001",
+            "`expect` stands in the claim's head, before the colon.",
+            span,
+            'write `claim name expect fails "reason": ...`',
+        )
+        return
+    naming = previous is not None and previous.value in _NAMING and previous.type != "STRING"
+    if naming and "NAME" in expected and token.value in RESERVED and token.type != "STRING":
         diagnostics.error(
             "CL108",
             f"`{token}` is a word of the language and cannot be a name here.",
@@ -267,7 +277,7 @@ def _report(
             f"choose another name, such as `{token}_`",
         )
         return
-    if "NAME" in expected and token.type == "NODE":
+    if naming and "NAME" in expected and token.type == "NODE":
         diagnostics.error(
             "CL108", f"`{token}` is a node and cannot be a name here.", span, "choose another name"
         )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from circuitlang.language.edges import Layout
+from circuitlang.language.spec import Ablation
 
 
 @dataclass(frozen=True)
@@ -47,3 +48,9 @@ class PromptSet:
     references: tuple[Prompt, ...]
     population: int | None
     enumerated: bool
+
+
+def mean_key(ablation: Ablation, prompt: Prompt) -> tuple[object, ...]:
+    """Prompts with this key share a mean: same template, same `per` slots, same token layout."""
+    slots = tuple(prompt.slots[key] for key in ablation.per if key != "template")
+    return (prompt.template, slots, prompt.layout)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Union
 
 from circuitlang.language.architecture import Node, Shape
-from circuitlang.language.edges import EdgeSet, Place, Position
+from circuitlang.language.edges import NOTHING, EdgeSet, Place, Position
 
 if TYPE_CHECKING:
     from circuitlang.language.source import Span
@@ -54,8 +54,8 @@ class Ablation:
 class Run:
     """M[S;a] on a task's prompts: `live` edges recomputed, all others ablated.
 
-    `live` already includes the edges that leave free nodes. When it is every edge at
-    every position, `ablation` is None: the result cannot depend on it.
+    `live` already includes `floor`, the edges that leave free nodes. When it is every edge
+    at every position, `ablation` is None: the result cannot depend on it.
     """
 
     model: ModelReference
@@ -63,6 +63,7 @@ class Run:
     ablation: Ablation | None
     live: EdgeSet
     written: str = field(compare=False, default="")
+    floor: EdgeSet = field(compare=False, default=NOTHING)
     free: tuple[str, ...] = field(compare=False, default=())
 
 

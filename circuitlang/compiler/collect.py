@@ -1,0 +1,203 @@
+"""Resolved spec -> the runs it needs: every distinct M[S;a], and the metrics read from each.
+
+Formulas name the same run many times (every `effect` needs M and none); a run is a value, so
+collecting them in a dictionary is what shares them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from circuitlang.language.architecture import architecture
+from circuitlang.language.edges import END, Position, uniform
+from circuitlang.language.spec import (
+    Aggregate,
+    Both,
+    Comparison,
+    Divergence,
+    Each,
+    Formula,
+    Mean,
+    Measurement,
+    Metric,
+    MetricOperation,
+    Number,
+    Operation,
+    Quantified,
+    Rows,
+    Run,
+    TokenScore,
+    Within,
+)
+
+Requests = Mapping[Run, tuple[Metric, ...]]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One (model, task, ablation, metric) that claims use, with its M and its floor.
+
+    `floor` is F(none) under the free nodes of the run that introduced the setting.
+    """
+
+    whole: Run
+    floor: Run | None
+    metric: Metric
+
+
+@dataclass(frozen=True)
+class Needed:
+    """What a check has to measure.
+
+    `requests` are all runs with their metrics; `settings` what preconditions look at;
+    `accuracy` the accuracy metric per task that has an answer and a foil.
+    """
+
+    requests: Requests
+    settings: tuple[Setting, ...]
+    accuracy: Mapping[str, Metric]
+
+
+def parts(form: Any) -> Iterator[Any]:
+    """The direct parts of a formula or number."""
+    match form:
+        case Comparison(_, left, right):
+            yield from (left, right)
+        case Within(number, low, high):
+            yield from (number, low, high)
+        case Both(formulas):
+            yield from formulas
+        case Quantified():
+            yield from (formula for _, formula in form.members)
+        case Operation(_, operands):
+            yield from operands
+        case Aggregate(_, body, _):
+            yield body
+
+
+def measurements(form: Formula | Number) -> Iterator[Measurement]:
+    """Every F of a formula, repeats included."""
+    stack: list[Any] = [form]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, (Mean, Each)):
+            yield part.measurement
+        else:
+            stack += list(parts(part))[::-1]
+
+
+def expand_examples(form: Any, counts: Mapping[str, int]) -> Any:
+    """Quantifiers over prompts, expanded now that the prompts are known.
+
+    `counts` maps a task to its number of prompts.
+    """
+    match form:
+        case Both(formulas):
+            return Both(tuple(expand_examples(f, counts) for f in formulas))
+        case Quantified() if len(form.members) == 1 and form.members[0][0].startswith("$"):
+            variable, body = form.members[0]
+            body = expand_examples(body, counts)
+            tasks = {m.run.task for m in measurements(body) if m.rows.key == variable}
+            number = min((counts[t] for t in tasks), default=0)
+            members = tuple((f"prompt {i}", _at_example(body, variable, i)) for i in range(number))
+            return replace(form, members=members)
+        case Quantified():
+            return replace(
+                form,
+                members=tuple((text, expand_examples(f, counts)) for text, f in form.members),
+            )
+        case _:
+            return form
+
+
+def _at_example(form: Any, variable: str, index: int) -> Any:
+    match form:
+        case Mean(measurement) if measurement.rows.key == variable:
+            return Mean(replace(measurement, rows=Rows("example", index)))
+        case Comparison(operator, left, right):
+            return Comparison(
+                operator, _at_example(left, variable, index), _at_example(right, variable, index)
+            )
+        case Within(number, low, high):
+            ends = [_at_example(x, variable, index) for x in (number, low, high)]
+            return Within(*ends)
+        case Both(formulas):
+            return Both(tuple(_at_example(f, variable, index) for f in formulas))
+        case Quantified():
+            members = tuple((t, _at_example(f, variable, index)) for t, f in form.members)
+            return replace(form, members=members)
+        case Operation(operator, operands):
+            return Operation(operator, tuple(_at_example(o, variable, index) for o in operands))
+        case _:
+            return form
+
+
+def accuracy_metric(token_sets: Iterable[str]) -> Metric | None:
+    """1 where the answer's probability exceeds the foil's, when the task declares both."""
+    if not {"answer", "foil"} <= set(token_sets):
+        return None
+    end = Position(END)
+    answer, foil = (TokenScore("prob", name, end) for name in ("answer", "foil"))
+    return Metric("accuracy", MetricOperation(">", (answer, foil)), False)
+
+
+def collect(forms: Iterable[Formula | Number], token_sets: Mapping[str, Iterable[str]]) -> Needed:
+    """The runs of `forms` plus what the preconditions need.
+
+    `token_sets` maps each task to the names of its token sets.
+    """
+    requests: dict[Run, dict[Metric, None]] = {}
+    settings: dict[tuple[Any, ...], Setting] = {}
+    accuracy = {
+        task: metric for task in token_sets if (metric := accuracy_metric(token_sets[task]))
+    }
+
+    def add(run: Run, metric: Metric) -> None:
+        requests.setdefault(run, {})[metric] = None
+
+    for form in forms:
+        for m in measurements(form):
+            add(m.run, m.metric)
+            setting = _setting(m)
+            key = (setting.whole, setting.floor, setting.metric)
+            settings.setdefault(key, setting)
+    for setting in settings.values():
+        add(setting.whole, setting.metric)
+        if setting.floor is not None:
+            add(setting.floor, setting.metric)
+        if setting.whole.task in accuracy:
+            add(setting.whole, accuracy[setting.whole.task])
+    ordered = {run: tuple(metrics) for run, metrics in requests.items()}
+    return Needed(ordered, tuple(settings.values()), accuracy)
+
+
+def _setting(m: Measurement) -> Setting:
+    everything = uniform(architecture(m.run.model.shape).everything)
+    whole = Run(m.run.model, m.run.task, None, everything, "M")
+    if m.run.ablation is None:
+        return Setting(whole, None, m.metric)
+    floor = replace(m.run, live=m.run.floor, written="none")
+    return Setting(whole, floor, m.metric)
+
+
+def reference_runs(metric: Metric) -> list[Run]:
+    """The runs whose logits a metric compares with."""
+    found, stack = [], [metric.expression]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, Divergence):
+            found.append(part.reference)
+        elif isinstance(part, MetricOperation):
+            stack += part.operands
+    return found
+
+
+def all_runs(requests: Requests) -> tuple[Run, ...]:
+    """Requested runs and the runs that their metrics refer to, each once."""
+    found: dict[Run, None] = dict.fromkeys(requests)
+    for metrics in requests.values():
+        for metric in metrics:
+            found.update(dict.fromkeys(reference_runs(metric)))
+    return tuple(found)

@@ -1,0 +1,34 @@
+"""The data sets behind a contrast: which prompts of which task each of its means is over."""
+
+from __future__ import annotations
+
+from circuitlang.judgement.evaluate import measurements, walk
+from circuitlang.judgement.forms import Affine, Atom
+from circuitlang.language.spec import Each, Mean, Rows
+
+DataSet = tuple[str, Rows]
+
+
+def data_set(atom: Atom) -> DataSet:
+    """The prompts an atom averages over; inside an aggregate those it goes through one by one."""
+    if isinstance(atom, Mean):
+        return atom.measurement.run.task, atom.measurement.rows
+    inside = [part.measurement for part in walk(atom) if isinstance(part, Each)]
+    first = (inside or list(measurements(atom)))[0]
+    return first.run.task, first.rows
+
+
+def data_sets(affine: Affine) -> list[DataSet]:
+    return list(dict.fromkeys(data_set(atom) for atom in affine.terms))
+
+
+def restricted(affine: Affine, group: DataSet) -> Affine:
+    """The terms over one data set, without the constant."""
+    return Affine({a: c for a, c in affine.terms.items() if data_set(a) == group})
+
+
+def bits_range(affine: Affine) -> tuple[float, float]:
+    """The least and the largest a contrast of 0 or 1 metrics can be."""
+    coefficients = list(affine.terms.values())
+    low = affine.constant + sum(c for c in coefficients if c < 0)
+    return low, affine.constant + sum(c for c in coefficients if c > 0)

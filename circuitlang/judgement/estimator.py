@@ -1,0 +1,233 @@
+"""From a sample and a contrast to an `Estimate`: which prompts, which unit, which interval.
+
+| the contrast is over                       | interval                                          |
+|--------------------------------------------|---------------------------------------------------|
+| single prompts, an enumerated population   | none: exact                                       |
+| fewer than 5 prompts, or 5 templates       | none: undecided                                   |
+| templates                                  | t over template means, G - 1 df                   |
+| metrics that are 0 or 1                    | exact binomial, Gaffke's bound for their contrasts |
+| one set of prompts, n >= 200, not skewed   | t, stratified by template                         |
+| one set of prompts, otherwise              | BCa bootstrap, stratified by template             |
+| several sets of prompts                    | Welch                                             |
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+
+import numpy as np
+
+from circuitlang.judgement import clusters, intervals, resampled
+from circuitlang.judgement.atoms import DataSet, bits_range, data_set, data_sets
+from circuitlang.judgement.evaluate import (
+    Lookup,
+    evaluate,
+    measurements,
+    per_prompt,
+    quantile_level,
+    scalar,
+)
+from circuitlang.judgement.forms import Affine, Atom
+from circuitlang.judgement.intervals import (
+    LARGE,
+    LEAST,
+    SMALL,
+    SMALL_STRATUM,
+    Estimate,
+    Vector,
+    exact,
+    is_bits,
+    unknown,
+)
+from circuitlang.judgement.sample import Sample
+from circuitlang.language.spec import Aggregate, Mean, Measurement, Number
+
+NOISE_FACTOR = 10
+
+
+class Estimator:
+    """Estimates contrasts on one sample.
+
+    It remembers the bootstrap distribution of each mean. All means of one data set are resampled
+    with the same prompts, so the distribution of a contrast is the contrast of distributions.
+    """
+
+    def __init__(self, sample: Sample) -> None:
+        self.sample = sample
+        self._drawn: dict[tuple[Atom, DataSet], Vector] = {}
+
+    # ---------------------------------------------------------------- values and noise
+
+    def value(self, number: Number) -> float:
+        return scalar(evaluate(number, self.sample.vector))
+
+    def affine_value(self, affine: Affine) -> float:
+        return affine.constant + sum(c * self.value(a) for a, c in affine.terms.items())
+
+    def margin(self, number: Number) -> float:
+        """Ten times the numeric noise of a number: what moving each metric by that much changes."""
+        if isinstance(number, Mean):
+            return NOISE_FACTOR * self.sample.noise[number.measurement.metric]
+        here, total = self.value(number), 0.0
+        for measurement in measurements(number):
+            step = NOISE_FACTOR * self.sample.noise[measurement.metric]
+            if step == 0:
+                continue
+            moved = [scalar(evaluate(number, self._shifted(measurement, s))) for s in (step, -step)]
+            total += max(abs(m - here) for m in moved)
+        return total
+
+    def _shifted(self, moved: Measurement, step: float) -> Lookup:
+        def lookup(measurement: Measurement) -> Vector:
+            vector = self.sample.vector(measurement)
+            return vector + step if measurement == moved else vector
+
+        return lookup
+
+    def affine_margin(self, affine: Affine) -> float:
+        return sum(abs(c) * self.margin(a) for a, c in affine.terms.items())
+
+    # ---------------------------------------------------------------- affine contrasts
+
+    def affine(self, affine: Affine, target: str) -> Estimate:
+        """The estimate of a contrast of means and shares; `target` is "prompts" or "templates"."""
+        if affine.is_constant:
+            return exact(affine.constant, 0, 0.0, "a constant")
+        value, groups = self.affine_value(affine), data_sets(affine)
+        n = min(self.count(group) for group in groups)
+        if not math.isfinite(value):
+            return unknown(value, n, "the metric is not a finite number on some prompts")
+        sampled = [g for g in groups if g[1].kind != "example"]
+        if not sampled or (target == "prompts" and self.is_enumerated(sampled)):
+            return self._exact(affine, value, sampled)
+        single = [rows.kind == "template" for _, rows in sampled]
+        if target == "templates" and not any(single):
+            return clusters.over_templates(self, affine, sampled)
+        if target == "templates" and not all(single):
+            return unknown(value, n, "it mixes one template with several", "templates")
+        n = min(self.count(group) for group in sampled)
+        if n < LEAST:
+            return unknown(value, n, f"{n} prompts are too few for an interval")
+        if len(sampled) == 1:
+            return self.one_set(affine, sampled[0])
+        return clusters.several(self, affine, sampled)
+
+    def is_enumerated(self, groups: list[DataSet]) -> bool:
+        return all(self.sample.enumerated.get(task, False) for task, _ in groups)
+
+    def count(self, group: DataSet) -> int:
+        return int(np.count_nonzero(self.sample.rows(*group)))
+
+    def _exact(self, affine: Affine, value: float, sampled: list[DataSet]) -> Estimate:
+        n = min((self.count(group) for group in sampled), default=1)
+        spread = float(np.std(self.contrast(affine, sampled[0]))) if len(sampled) == 1 else 0.0
+        return exact(value, n, spread, "every prompt" if sampled else "one prompt")
+
+    def contrast(self, affine: Affine, group: DataSet) -> Vector:
+        """The per-prompt contrast on one data set; numbers of single prompts are constants."""
+        total = np.full(self.count(group), affine.constant)
+        for atom, coefficient in affine.terms.items():
+            inside = data_set(atom) == group
+            total = total + coefficient * (self.vector(atom) if inside else self.value(atom))
+        return total
+
+    def vector(self, atom: Atom) -> Vector:
+        if isinstance(atom, Mean):
+            return self.sample.vector(atom.measurement)
+        return per_prompt(atom, self.sample.vector)
+
+    def one_set(self, affine: Affine, group: DataSet) -> Estimate:
+        """A contrast paired within one data set."""
+        if self.is_enumerated([group]):
+            return self._exact(affine, self.affine_value(affine), [group])
+        vectors = [self.vector(a) for a in affine.terms if data_set(a) == group]
+        if all(is_bits(vector) for vector in vectors):
+            return self._of_bits(affine, group)
+        vector, strata = self.contrast(affine, group), self.strata(group)
+        samples = [vector[rows] for rows in strata]
+        se, df = intervals.stratified_error(samples)
+        n, value, sd = len(vector), float(np.mean(vector)), float(np.std(vector, ddof=1))
+        kind = "stratified t" if len(strata) > 1 else "t"
+        student = intervals.student(value, se, df, n=n, sd=sd, method=kind)
+        if np.ptp(vector) == 0 or se == 0:
+            return self._without_spread(value, n, vectors)
+        if n >= LARGE and abs(intervals.skewness(vector)) <= 0.11 * math.sqrt(n):
+            return student
+        few = n < SMALL or n >= LARGE or min(map(len, samples)) < SMALL_STRATUM
+        at = intervals.bca(
+            samples, intervals.prompt_mean, self._distribution(affine, group, strata), student,
+            always_wider=few,
+        )  # fmt: skip
+        return Estimate(value, n, se, sd, at)
+
+    def _without_spread(self, value: float, n: int, vectors: list[Vector]) -> Estimate:
+        """No spread at all: two runs that agree, or a count (a rank, say) too coarse to show one."""
+        if all(np.ptp(v) == 0 and float(v[0]).is_integer() for v in vectors):
+            return unknown(
+                value, n, f"the same whole number on all {n} prompts: its spread is unknown"
+            )
+        found = intervals.Interval(value, value, "no spread between prompts")
+        return Estimate(value, n, 0.0, 0.0, lambda alpha: found)
+
+    def _of_bits(self, affine: Affine, group: DataSet) -> Estimate:
+        """A contrast of metrics that are 0 or 1 on every prompt: no normal approximation."""
+        if len(affine.terms) == 1:
+            ((atom, coefficient),) = affine.terms.items()
+            bits = self.vector(atom)
+            share = intervals.proportion(int(bits.sum()), len(bits))
+            return share.mapped(coefficient, affine.constant)
+        vector, (low, high) = self.contrast(affine, group), bits_range(affine)
+        return intervals.bounded(vector, low, high)
+
+    def strata(self, group: DataSet) -> list[np.ndarray[tuple[int], np.dtype[np.intp]]]:
+        """Prompts by template; one stratum where shares are not fixed by design or a template has one."""
+        task, rows = group
+        labels = self.sample.labels(task, rows)
+        found = [np.flatnonzero(labels == name) for name in np.unique(labels)]
+        if rows.kind != "all" or min(map(len, found)) < 2:
+            return [np.arange(len(labels))]
+        return found
+
+    def _distribution(
+        self,
+        affine: Affine,
+        group: DataSet,
+        strata: list[np.ndarray[tuple[int], np.dtype[np.intp]]],
+    ) -> Vector:
+        total = np.full(intervals.RESAMPLES, affine.constant)
+        seed = self.seeds(group)
+        for atom, coefficient in affine.terms.items():
+            if data_set(atom) != group:
+                total += coefficient * self.value(atom)
+                continue
+            if (atom, group) not in self._drawn:
+                vector = self.vector(atom)
+                samples = [vector[rows] for rows in strata]
+                drawn = intervals.resample(samples, intervals.prompt_mean, seed)
+                self._drawn[atom, group] = drawn
+            total += coefficient * self._drawn[atom, group]
+        return total
+
+    def seeds(self, group: DataSet) -> tuple[int, ...]:
+        task, rows = group
+        text = "\0".join((task, rows.kind, rows.slot, str(rows.key)))
+        return self.sample.seed, zlib.crc32(text.encode())
+
+    # ---------------------------------------------------------------- everything else
+
+    def quantile(self, affine: Affine) -> Estimate:
+        """A single median or quantile, scaled and shifted."""
+        ((atom, coefficient),) = affine.terms.items()
+        assert isinstance(atom, Aggregate)
+        vector, group = self.vector(atom), data_set(atom)
+        if not np.isfinite(vector).all():
+            return unknown(math.nan, len(vector), "it is not a finite number on some prompts")
+        if self.is_enumerated([group]) or group[1].kind == "example":
+            value = self.affine_value(affine)
+            return exact(value, len(vector), float(np.std(vector)), "every prompt")
+        return intervals.quantile(vector, quantile_level(atom)).mapped(coefficient, affine.constant)
+
+    def resampled(self, number: Number) -> Estimate:
+        """Any number, by the BCa bootstrap over prompts, each data set on its own."""
+        return resampled.resampled(self, number)

@@ -1,0 +1,149 @@
+"""Token sets in token ids: each text is one token, none is empty, answer and foil are apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from circuitlang.language import syntax
+from circuitlang.language.mentions import free_names
+from circuitlang.language.prompt_problems import Problems, quoted
+from circuitlang.language.task_spec import TaskSpec, TokenSet
+from circuitlang.language.text import Bindings, Evaluator
+from circuitlang.language.text_values import printed
+from circuitlang.language.tokenizer import PromptTokenizer
+
+_Texts = tuple[tuple[str, int | None], ...]
+
+
+@dataclass
+class AnswerTokens:
+    """Works the token sets of prompts out, each combination of the slots they use once."""
+
+    task: TaskSpec
+    tokenizer: PromptTokenizer
+    evaluator: Evaluator
+    problems: Problems
+    _known: dict[tuple[str | None, ...], _Texts] = field(default_factory=dict)
+    _names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _checked: set[tuple[str, str, str]] = field(default_factory=set)
+
+    def of(self, index: int, bindings: Bindings) -> dict[str, tuple[int, ...]]:
+        """Token ids by set name; what is wrong goes into `problems`."""
+        found = {}
+        for name, tokens in self.task.tokens.items():
+            texts = self._texts(tokens, bindings)
+            if not texts:
+                self._report_empty(index, tokens, bindings)
+            for text, token in texts:
+                if token is None:
+                    self._report_split(index, tokens, text)
+            found[name] = tuple(dict.fromkeys(t for _, t in texts if t is not None))
+        shared = set(found.get("answer", ())) & set(found.get("foil", ()))
+        if shared:
+            self._report_shared(index, min(shared), bindings)
+        return found
+
+    def _texts(self, tokens: TokenSet, bindings: Bindings) -> _Texts:
+        if tokens.name not in self._names:
+            self._names[tokens.name] = tuple(sorted(free_names(tokens.value) & bindings.keys()))
+        used = self._names[tokens.name]
+        key = (tokens.name, *(printed(bindings[name]) for name in used))
+        if key not in self._known:
+            texts = self.evaluator.texts(tokens.value, bindings)
+            self._known[key] = tuple((text, self.tokenizer.single(text)) for text in texts)
+        return self._known[key]
+
+    def check_follows(self, index: int, template: str, text: str, bindings: Bindings) -> None:
+        """Warns when an answer, written right after its prompt, is read as other tokens.
+
+        The prompts of a template end alike, so each answer is tried once per template.
+        """
+        ids, _ = self.tokenizer.encode(text)
+        for name in {"answer", "foil"} & self.task.tokens.keys():
+            tokens = self.task.tokens[name]
+            for answer, token in self._texts(tokens, bindings):
+                if token is None or (template, name, answer) in self._checked:
+                    continue
+                self._checked.add((template, name, answer))
+                joined, _ = self.tokenizer.encode(text + answer)
+                if joined != (*ids, token):
+                    self._report_merged(index, tokens, answer, joined[-2:])
+
+    # ------------------------------------------------------------ messages
+
+    def _report_merged(
+        self, index: int, tokens: TokenSet, answer: str, ending: tuple[int, ...]
+    ) -> None:
+        pieces = " ".join(map(quoted, self.tokenizer.describe(ending)))
+        spaced = self.tokenizer.single(" " + answer) is not None and answer[:1] != " "
+        self.problems.add(
+            index,
+            "CL502",
+            tokens.name + " joined",
+            tokens.value.span,
+            lambda: (
+                f"Written after prompt {index}, {quoted(answer)} of `{tokens.name}` is no token "
+                f"of its own; the text then ends in {pieces}.",
+                f"write {quoted(' ' + answer)}, with the space" if spaced else None,
+            ),
+            quoted(answer),
+            "warning",
+        )
+
+    def _report_split(self, index: int, tokens: TokenSet, text: str) -> None:
+        self.problems.add(
+            index,
+            "CL502",
+            tokens.name,
+            tokens.value.span,
+            lambda: self._split(tokens, text),
+            quoted(text),
+        )
+
+    def _split(self, tokens: TokenSet, text: str) -> tuple[str, str | None]:
+        ids, _ = self.tokenizer.encode(text)
+        if len(ids) == 1:
+            return (
+                f"The tokenizer does not know {quoted(text)} of `{tokens.name}`.",
+                "use words of the model's vocabulary",
+            )
+        pieces = " ".join(map(quoted, self.tokenizer.describe(ids))) or "nothing"
+        message = f"{quoted(text)} of `{tokens.name}` is {len(ids)} tokens, not one: {pieces}."
+        if self.tokenizer.single(" " + text.lstrip()) is not None and text[:1] != " ":
+            return message, f"write {quoted(' ' + text)}, with the space before the word"
+        if text[:1] == " " and self.tokenizer.single(text[1:]) is not None:
+            return message, f"write {quoted(text[1:])}, without the space"
+        counted = tokens.value
+        pattern = counted.span.text if isinstance(counted, syntax.StringLiteral) else '" {slot}"'
+        return message, f"leave such values out: `where token_count({pattern}) == 1`"
+
+    def _report_empty(self, index: int, tokens: TokenSet, bindings: Bindings) -> None:
+        used = self._names[tokens.name]
+        values = ", ".join(f"{name} = {printed(bindings[name])}" for name in used)
+        self.problems.add(
+            index,
+            "CL516",
+            tokens.name,
+            tokens.value.span,
+            lambda: (
+                f"`{tokens.name}` is empty in prompt {index}" + (f", where {values}." * bool(used)),
+                "leave such values out with `where`",
+            ),
+            values or None,
+        )
+
+    def _report_shared(self, index: int, token: int, bindings: Bindings) -> None:
+        text = quoted(self.tokenizer.describe([token])[0])
+        slots = ", ".join(f"{name} = {printed(bindings[name])}" for name in self.task.slot_names)
+        self.problems.add(
+            index,
+            "CL503",
+            "",
+            self.task.tokens["foil"].value.span,
+            lambda: (
+                f"{text} is both an answer and a foil in prompt {index}"
+                + (f", where {slots}." if slots else "."),
+                "make the two differ, for example with `where`",
+            ),
+            text,
+        )

@@ -1,0 +1,111 @@
+"""One drawn assignment and template -> a `Prompt`: text, tokens, corruptions and answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from circuitlang.language.answers import AnswerTokens
+from circuitlang.language.corruption import Corruptor, clean_bindings, is_rewritten, placed
+from circuitlang.language.diagnostics import Diagnostics
+from circuitlang.language.population import Assignment, random_stream
+from circuitlang.language.prompt import Prompt
+from circuitlang.language.prompt_problems import Problems, quoted
+from circuitlang.language.task_spec import Corruption, TaskSpec
+from circuitlang.language.template import Template
+from circuitlang.language.text import Evaluator
+from circuitlang.language.text_values import printed
+from circuitlang.language.tokenization import TokenChecks, Tokenized, label_spans, tokenize
+from circuitlang.language.tokenizer import PromptTokenizer
+
+
+@dataclass
+class Assembly:
+    """Assembles the prompts of one stream ("sample" or "references"); checks each on the way."""
+
+    task: TaskSpec
+    tokenizer: PromptTokenizer
+    bos: int | None
+    context: int | None
+    evaluator: Evaluator
+    stream: str
+    seed: int
+    problems: Problems = field(default_factory=Problems)
+    effective: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.corruptor = Corruptor(self.evaluator)
+        self.answers = AnswerTokens(self.task, self.tokenizer, self.evaluator, self.problems)
+        self.checks = TokenChecks(self.tokenizer, self.problems, self.bos, self.context)
+
+    def prompt(self, index: int, template: Template, slots: Assignment) -> Prompt:
+        """Raises `Reject`; what makes the prompt unusable otherwise goes into `problems`."""
+        values = tuple(printed(value) or "" for value in placed(template, slots))
+        clean = self._tokenize(template, values)
+        self.checks.clean(index, template, clean)
+        corrupted = {
+            corruption.name: self._corrupted(index, corruption, template, slots, clean)
+            for corruption in self.task.corruptions.values()
+        }
+        bindings = clean_bindings(template, slots)
+        answers = self.answers.of(index, bindings)
+        self.answers.check_follows(index, template.name, clean.text, bindings)
+        return Prompt(
+            index,
+            template.name,
+            {name: printed(value) or "" for name, value in slots.items()},
+            clean.text,
+            clean.ids,
+            label_spans(template, clean),
+            answers,
+            {name: tokens.text for name, tokens in corrupted.items()},
+            {name: tokens.ids for name, tokens in corrupted.items()},
+        )
+
+    def _tokenize(self, template: Template, values: tuple[str, ...]) -> Tokenized:
+        return tokenize(template.render(values), self.tokenizer, self.bos)
+
+    def _corrupted(
+        self,
+        index: int,
+        corruption: Corruption,
+        template: Template,
+        slots: Assignment,
+        clean: Tokenized,
+    ) -> Tokenized:
+        random = random_stream(self.seed, self.task.name, self.stream, corruption.name, index)
+        values = self.corruptor.draw(corruption, template, slots, random)
+        if values is None:
+            self._report_unsatisfied(index, corruption, clean)
+            return clean
+        tokens = self._tokenize(template, values)
+        self.checks.pair(index, corruption, clean, tokens, is_rewritten(template, corruption))
+        if tokens.ids != clean.ids:
+            self.effective.add(corruption.name)
+        return tokens
+
+    def _report_unsatisfied(self, index: int, corruption: Corruption, clean: Tokenized) -> None:
+        self.effective.add(corruption.name)
+        is_random = corruption.name in self.corruptor.random_ones
+        self.problems.add(
+            index,
+            "CL507",
+            corruption.name,
+            corruption.conditions[0].span,
+            lambda: (
+                f"`{corruption.name}` found no values that satisfy its `where` for prompt "
+                f"{index}, {quoted(clean.text)}.",
+                "give it more values to draw from"
+                if is_random
+                else "it draws nothing at random; leave such prompts out with the task's `where`",
+            ),
+        )
+
+    def warn_of_idle_corruptions(self, diagnostics: Diagnostics) -> None:
+        for corruption in self.task.corruptions.values():
+            if corruption.name not in self.effective:
+                diagnostics.warn(
+                    "CL512",
+                    f"`{corruption.name}` leaves every prompt as it is.",
+                    corruption.span,
+                    "rewrite a slot that the prompt shows, to another value",
+                )

@@ -1,0 +1,79 @@
+"""Names in measures, which are only evaluated where they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from circuitlang.language import syntax
+from circuitlang.language.definitions import Definitions
+from circuitlang.language.diagnostics import Diagnostics, suggestion
+from circuitlang.language.evaluate import BUILTIN_WORDS
+from circuitlang.language.functions import METRIC_FUNCTIONS, is_function
+from circuitlang.language.inline import free_names
+from circuitlang.language.source import Span
+
+_VALUES = ("zero", "resample", "clean", "argmax", "mean", "template")
+
+
+def check_measure(
+    measure: syntax.Measure, definitions: Definitions, diagnostics: Diagnostics
+) -> None:
+    for name in _names(measure.body, frozenset(measure.parameters)):
+        first = name.parts[0]
+        if (
+            first in BUILTIN_WORDS
+            or first in _VALUES
+            or first in definitions
+            or first in definitions.measures
+            or first in definitions.imports
+            or is_function(first)
+            or definitions.label(first)
+            or definitions.is_corruption(first)
+            or any(t is not None and first in t.tokens for t in definitions.tasks.values())
+        ):
+            continue
+        known = (*measure.parameters, *definitions.names, *BUILTIN_WORDS, *METRIC_FUNCTIONS)
+        diagnostics.error(
+            "CL101",
+            f"Nothing is called `{first}` (in measure `{measure.name}`).",
+            name.span,
+            suggestion(first, known),
+        )
+
+
+def _names(e: Any, bound: frozenset[str]) -> Iterator[syntax.Name]:
+    if isinstance(e, syntax.Name):
+        if e.parts[0] not in bound:
+            yield e
+        return
+    if isinstance(e, syntax.Quantifier):
+        yield from _names(e.domain, bound)
+        yield from _names(e.body, bound | set(e.names))
+        return
+    generator = getattr(e, "generator", None)
+    inner = bound
+    if generator is not None:
+        for binding in generator.bindings:
+            yield from _names(binding.domain, inner)
+            inner = inner | set(binding.names)
+        yield from _names(generator.condition, inner)
+    for part in _parts(e):
+        yield from _names(part, inner)
+
+
+def _parts(e: Any) -> list[Any]:
+    if isinstance(e, tuple):
+        return [part for part in e if not isinstance(part, str)]
+    if not hasattr(e, "__dataclass_fields__") or isinstance(e, Span):
+        return []
+    skipped = ("span", "generator")
+    return [getattr(e, f) for f in e.__dataclass_fields__ if f not in skipped]
+
+
+def used_names(file: syntax.File) -> frozenset[str]:
+    """Every name that some statement refers to."""
+    found: frozenset[str] = frozenset()
+    for statement in file.statements:
+        found |= free_names(statement)  # type: ignore[arg-type]
+    return found

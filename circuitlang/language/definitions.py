@@ -1,0 +1,211 @@
+"""The names a spec defines at file level, and how each is worked out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from circuitlang.language import sets, syntax
+from circuitlang.language.diagnostics import Diagnostics, Reject
+from circuitlang.language.edges import NOTHING, EdgeSet
+from circuitlang.language.inline import Inliner
+from circuitlang.language.source import Span
+from circuitlang.language.spec import ModelReference, TokenScore
+from circuitlang.language.unparse import unparse
+from circuitlang.language.values import AblationValue, Data, Edges, Items, MetricValue, Nodes, kind
+
+if TYPE_CHECKING:
+    from circuitlang.language.evaluate import Environment, Evaluator
+
+
+@dataclass
+class Definitions:
+    """Everything the evaluator may look up.
+
+    `statements` holds groups, lets, circuits, metrics and ablations by name; `tasks` maps to
+    None where a task had errors of its own, `models` likewise.
+    """
+
+    diagnostics: Diagnostics
+    folder: Path
+    statements: Mapping[str, syntax.Define | syntax.Circuit]
+    measures: Mapping[str, syntax.Measure]
+    tasks: Mapping[str, Any]
+    models: Mapping[str, ModelReference | None]
+    defaults: tuple[syntax.Clause, ...]
+    score_spans: dict[tuple[str, TokenScore], Span] = field(default_factory=dict)
+    imports: frozenset[str] = frozenset()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.statements or name in self.tasks or name in self.models
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*self.statements, *self.measures, *self.tasks, *self.models)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        return tuple(
+            name
+            for name, s in self.statements.items()
+            if isinstance(s, syntax.Define) and s.kind == "group"
+        )
+
+    def of_kind(self, what: str) -> list[Any]:
+        if what == "model":
+            return [m for m in self.models.values() if m is not None]
+        if what == "task":
+            return [t for t in self.tasks.values() if t is not None]
+        return [
+            s for s in self.statements.values() if isinstance(s, syntax.Define) and s.kind == what
+        ]
+
+    def task(self, name: str, e: Any) -> Any:
+        """The task's definition; a silent `Reject` when it had errors of its own."""
+        task = self.tasks.get(name)
+        if task is None:
+            raise Reject
+        return task
+
+    def label(self, name: str) -> bool:
+        return any(t is not None and name in t.some_labels for t in self.tasks.values())
+
+    def ambiguous_label(self, name: str) -> str | None:
+        for task in self.tasks.values():
+            if task is not None and name in task.ambiguous_labels and name not in task.some_labels:
+                return f"Slot `{name}` occurs more than once in a prompt of task `{task.name}`."
+        return None
+
+    def is_corruption(self, name: str) -> bool:
+        return any(t is not None and name in t.corruptions for t in self.tasks.values())
+
+    def name_help(self, name: str) -> str | None:
+        for task in self.tasks.values():
+            if task is not None and name in task.tokens:
+                return f"`{name}` is a token set; it stands in `logit({name})` or `prob({name})`"
+        if self.is_corruption(name):
+            return f"`{name}` is a corruption; write `resample({name})` or `mean({name})`"
+        return None
+
+    @property
+    def inliner(self) -> Inliner:
+        return Inliner(self.measures, self.diagnostics)
+
+    def evaluate(self, name: str, evaluator: Evaluator, env: Environment) -> Any:
+        if name in self.tasks:
+            if self.tasks[name] is None:
+                raise Reject
+            return Data(name)
+        if name in self.models:
+            if self.models[name] is None:
+                raise Reject
+            return self.models[name]
+        statement = self.statements[name]
+        if isinstance(statement, syntax.Circuit):
+            return self._circuit(statement, evaluator, env)
+        if statement.kind == "metric":
+            return MetricValue(name, statement.value)
+        value = evaluator.value(self.inliner.expand(statement.value, self.defaults), env)
+        match statement.kind:
+            case "group":
+                return evaluator.as_nodes(value, statement.value)
+            case "ablation":
+                return self._ablation(statement, value, evaluator)
+        return value
+
+    def _ablation(self, statement: syntax.Define, value: Any, evaluator: Evaluator) -> Any:
+        if not isinstance(value, AblationValue):
+            raise evaluator.fail(
+                "CL106",
+                f"`ablation` takes resample(...), mean(...) or zero, not {kind(value)}.",
+                statement.value,
+            )
+        return replace(value, written=statement.name)
+
+    def _circuit(self, statement: syntax.Circuit, evaluator: Evaluator, env: Environment) -> Edges:
+        if statement.value is not None:
+            value = evaluator.value(self.inliner.expand(statement.value, self.defaults), env)
+            lines = value.lines if isinstance(value, Edges) else ()
+            return Edges(evaluator.as_edges(value, statement.value, env), lines)
+        result, lines_, failed = NOTHING, [], False
+        for line in statement.lines:
+            try:
+                edges = self._line(line, evaluator, env)
+            except Reject:
+                failed = True
+                continue
+            lines_.append((line_text(line), edges))
+            result = result | edges
+        if failed:
+            raise Reject
+        if result == NOTHING:
+            self.diagnostics.warn(
+                "CL309", f"Circuit `{statement.name}` has no edge.", statement.span
+            )
+        self._warn_dead(statement, result, lines_, evaluator, env)
+        return Edges(result, tuple(lines_))
+
+    def _line(
+        self, line: syntax.EdgeLine | syntax.LiveLine, evaluator: Evaluator, env: Environment
+    ) -> EdgeSet:
+        if isinstance(line, syntax.LiveLine):
+            value = evaluator.value(line.nodes, env)
+            if not isinstance(value, (Nodes, Items)):
+                raise evaluator.fail("CL106", f"`live` takes nodes, not {kind(value)}.", line.nodes)
+            return sets.leaving(evaluator.as_nodes(value, line.nodes), evaluator.graph(env))
+        return evaluator.product(line.source, line.target, line, env)
+
+    def _warn_dead(
+        self,
+        statement: syntax.Circuit,
+        edges: EdgeSet,
+        lines: list[tuple[str, EdgeSet]],
+        evaluator: Evaluator,
+        env: Environment,
+    ) -> None:
+        """Dead edges of written arrows: no path on to logits, whatever the positions."""
+        graph = evaluator.graph(env)
+        free: EdgeSet = NOTHING
+        for clause in self.defaults:
+            if clause.word == "free":
+                free = sets.leaving(evaluator.nodes(clause.value, env), graph)
+        whole = (edges | free).reach
+        alive = sets.reaching_logits(whole, graph)
+        fed = sets.reached_from_input(whole, graph)
+        for written, (_, line_edges) in zip(statement.lines, lines, strict=True):
+            if isinstance(written, syntax.LiveLine):
+                continue
+            reach = line_edges.reach
+            self._warn_line(written.span, reach, reach & ~alive, "lead nowhere", graph)
+            if not evaluator.nodes(written.source, env).wide:
+                self._warn_line(
+                    written.span, reach, reach & alive & ~fed, "start from nothing live", graph
+                )
+
+    def _warn_line(self, span: Span, reach: int, dead: int, how: str, graph: Any) -> None:
+        if not dead:
+            return
+        shown = [str(e) for _, e in zip(range(3), graph.edges(dead), strict=False)]
+        rest = ", ..." if dead.bit_count() > 3 else ""
+        number = f"{dead.bit_count()} of the {reach.bit_count()} edges of this line"
+        if how == "lead nowhere":
+            reason = "the circuit has no path from them to logits, so they change nothing"
+        else:
+            reason = (
+                "the circuit has no path from input to them, so under resample they carry "
+                "the ablated value"
+            )
+        self.diagnostics.warn(
+            "CL204",
+            f"{number} {how} ({', '.join(f'`{s}`' for s in shown)}{rest}): {reason}.",
+            span,
+            "add the edges that carry them on, or delete them",
+        )
+
+
+def line_text(line: syntax.EdgeLine | syntax.LiveLine) -> str:
+    if isinstance(line, syntax.LiveLine):
+        return f"live {unparse(line.nodes)}"
+    return f"{unparse(line.source, 8)} -> {unparse(line.target, 8)}"

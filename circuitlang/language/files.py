@@ -1,0 +1,53 @@
+"""Reading the files that a spec names: only inside its folder, bounded, UTF-8."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from circuitlang.language.diagnostics import Diagnostics, suggestion
+from circuitlang.language.source import Span
+
+LARGEST = 20_000_000
+
+
+def read_inside(name: str, folder: Path, span: Span, diagnostics: Diagnostics) -> str:
+    """The text of `name` inside `folder`; anything else is a recorded error and a `Reject`."""
+    root = folder.resolve()
+    try:
+        path = (root / name).resolve()
+        inside = path.is_relative_to(root)
+    except (OSError, ValueError, RuntimeError):
+        raise diagnostics.reject("CL110", f"`{name}` is not a file name.", span) from None
+    if not inside:
+        raise diagnostics.reject(
+            "CL111",
+            f"`{name}` lies outside the spec's folder.",
+            span,
+            "copy the file beside the spec; a spec reads nothing else",
+        )
+    try:
+        if not path.is_file():
+            raise diagnostics.reject(
+                "CL110",
+                f"There is no file `{name}` beside the spec.",
+                span,
+                _neighbour(path),
+            )
+        if path.stat().st_size > LARGEST:
+            raise diagnostics.reject(
+                "CL110", f"`{name}` is larger than {LARGEST // 1_000_000} MB.", span
+            )
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise diagnostics.reject("CL112", f"`{name}` is not UTF-8 text.", span) from None
+    except OSError as problem:
+        reason = problem.strerror or "it cannot be read"
+        raise diagnostics.reject("CL110", f"`{name}`: {reason}.", span) from None
+
+
+def _neighbour(path: Path) -> str | None:
+    try:
+        names = [p.name for p in path.parent.iterdir() if p.is_file()]
+    except OSError:
+        return None
+    return suggestion(path.name, names)

@@ -1,0 +1,222 @@
+"""Metric expressions: functions of one run, or of one run and another run's logits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from circuitlang.language import syntax
+from circuitlang.language.diagnostics import Reject, suggestion
+from circuitlang.language.edges import END, Place, Position
+from circuitlang.language.spec import (
+    AttentionScore,
+    Divergence,
+    Loss,
+    MetricConstant,
+    MetricExpression,
+    MetricOperation,
+    TokenScore,
+    TopToken,
+)
+from circuitlang.language.syntax import Expression
+from circuitlang.language.values import MetricValue, Nodes, kind
+
+if TYPE_CHECKING:
+    from circuitlang.language.evaluate import Evaluator
+    from circuitlang.language.runs import Context
+
+_TOKEN_SCORES = ("logit", "logprob", "prob", "rank")
+_UNARY = ("abs", "square", "sqrt", "log", "exp")
+_RELATIONS = ("<", "<=", ">", ">=", "==", "!=")
+_LOWER = -1
+
+
+class MetricBuilder:
+    """Builds one metric in the context of one F."""
+
+    def __init__(self, evaluator: Evaluator, context: Context) -> None:
+        self.ev = evaluator
+        self.context = context
+        self.depth = 0
+
+    def fail(self, code: str, message: str, e: Expression, help: str | None = None) -> Reject:
+        return self.ev.fail(code, message, e, help)
+
+    def expression(self, e: Expression) -> MetricExpression:
+        match e:
+            case syntax.NumberLiteral(value):
+                return MetricConstant(value)
+            case syntax.Negation(operand):
+                return MetricOperation("neg", (self.expression(operand),))
+            case syntax.Binary("+" | "-" | "*" | "/" as operator, left, right):
+                return MetricOperation(operator, (self.expression(left), self.expression(right)))
+            case syntax.Name():
+                return self.named(e)
+            case syntax.Call():
+                return self.call(e)
+            case _:
+                raise self.fail(
+                    "CL106",
+                    "This is not a metric.",
+                    e,
+                    "a metric is built from logit, prob, logprob, rank, kl, loss, attention, indicator",
+                )
+
+    def named(self, e: syntax.Name) -> MetricExpression:
+        if e.text in self.context.task.tokens:
+            raise self.fail(
+                "CL106",
+                f"`{e.text}` is a set of tokens.",
+                e,
+                f"write `logit({e.text})` or `prob({e.text})`",
+            )
+        value = self.ev.value(e, self.context.env)
+        if not isinstance(value, MetricValue):
+            raise self.fail("CL106", f"A metric is needed here, not {kind(value)}.", e)
+        self.depth += 1
+        if self.depth > 50:
+            raise self.fail("CL109", f"Metric `{e.text}` needs itself.", e)
+        return self.expression(value.body)
+
+    def call(self, e: syntax.Call) -> MetricExpression:
+        name = e.name.text
+        if e.clauses and name != "mean":
+            raise self.fail(
+                "CL115",
+                "A context word has no meaning inside a metric.",
+                e,
+                "say it at the F that uses the metric",
+            )
+        if name in _TOKEN_SCORES:
+            return self.token_score(e, None)
+        match name:
+            case "kl":
+                return self.divergence(e)
+            case "loss":
+                return Loss(self.place(self.arguments(e, 1)[0]))
+            case "attention":
+                return self.attention(e)
+            case "indicator":
+                return self.condition(self.arguments(e, 1)[0])
+            case "mean" | "max" | "min":
+                return self.pooled(e)
+        if name in _UNARY:
+            return MetricOperation(name, (self.expression(self.arguments(e, 1)[0]),))
+        known = (*_TOKEN_SCORES, "kl", "loss", "attention", "indicator", *_UNARY)
+        if name in ("js", "dla", "lens_rank", "copies", "path_effect"):
+            raise self.fail("CL307", f"The metric `{name}` is not run by this version.", e)
+        raise self.fail(
+            "CL101", f"No metric function is called `{name}`.", e.name, suggestion(name, known)
+        )
+
+    def arguments(self, e: syntax.Call, number: int) -> tuple[Expression, ...]:
+        if len(e.arguments) != number or e.generator is not None or e.named:
+            raise self.fail(
+                "CL105", f"`{e.name.text}` takes {number} argument{'s' if number > 1 else ''}.", e
+            )
+        return e.arguments
+
+    def token_score(self, e: syntax.Call, pool: str | None) -> TokenScore:
+        argument = self.arguments(e, 1)[0]
+        position = Position(END)
+        if isinstance(argument, syntax.At):
+            position = self.position(argument.place)
+            argument = argument.base
+        tokens = self.token_set(argument)
+        score = TokenScore(e.name.text, tokens, position, pool)
+        self.ev.definitions.score_spans.setdefault((self.context.task.name, score), e.span)
+        return score
+
+    def token_set(self, e: Expression) -> str:
+        known = tuple(self.context.task.tokens)
+        if isinstance(e, syntax.Name) and e.text in known:
+            return e.text
+        if isinstance(e, syntax.Name):
+            raise self.fail(
+                "CL101",
+                f"Task `{self.context.task.name}` has no token set `{e.text}`.",
+                e,
+                suggestion(e.text, known) or f"declare it in the task: `tokens {e.text} = ...`",
+            )
+        raise self.fail(
+            "CL106", "A token set is needed here.", e, "declare `tokens NAME = ...` in the task"
+        )
+
+    def pooled(self, e: syntax.Call) -> MetricExpression:
+        """`mean(logit(foil))` pools one set; `max(a, b)` takes several metrics."""
+        if len(e.arguments) == 1 and isinstance(e.arguments[0], syntax.Call):
+            inner = e.arguments[0]
+            if inner.name.text == "logit":
+                if e.name.text == "min":
+                    raise self.fail("CL106", "`min` of one set's logits is not offered.", e)
+                return self.token_score(inner, e.name.text)
+        if e.name.text == "mean" or len(e.arguments) < 2:
+            raise self.fail(
+                "CL105",
+                f"`{e.name.text}` here pools the logits of one token set.",
+                e,
+                f"write `{e.name.text}(logit(foil))`",
+            )
+        return MetricOperation(e.name.text, tuple(map(self.expression, e.arguments)))
+
+    def divergence(self, e: syntax.Call) -> Divergence:
+        if not 1 <= len(e.arguments) <= 2:
+            raise self.fail("CL105", "`kl` takes a set of edges.", e, "write `kl(M)`")
+        position = self.position(e.arguments[1]) if len(e.arguments) == 2 else Position(END)
+        self.depth += 1
+        if self.depth > 50:
+            raise self.fail("CL109", "This metric compares with a run that needs the metric.", e)
+        return Divergence(self.ev.runs.run(e.arguments[0], self.context), position)
+
+    def attention(self, e: syntax.Call) -> AttentionScore:
+        head, query, key = self.arguments(e, 3)
+        value = self.ev.value(head, self.context.env)
+        single = isinstance(value, Nodes) and len(value.members) == 1
+        if not single or value.members[0].node.kind != "head":
+            found = f"{len(value.members)} nodes" if isinstance(value, Nodes) else kind(value)
+            raise self.fail("CL106", f"`attention` needs one head, not {found}.", head)
+        return AttentionScore(value.members[0].node, self.place(query), self.place(key))
+
+    def condition(self, e: Expression) -> MetricExpression:
+        if isinstance(e, syntax.Binary):
+            if e.operator in _RELATIONS:
+                return MetricOperation(
+                    e.operator, (self.expression(e.left), self.expression(e.right))
+                )
+            if e.operator == "in" and isinstance(e.left, syntax.Name) and e.left.text == "argmax":
+                return TopToken(self.token_set(e.right), Position(END))
+        raise self.fail(
+            "CL106",
+            "`indicator` needs a comparison.",
+            e,
+            "write `indicator(logit(answer) > logit(foil))` or `indicator(argmax in answer)`",
+        )
+
+    def place(self, e: Expression) -> Place:
+        place = self.ev.place(e, self.context.env)
+        for position in place.positions:
+            self.ev.runs.check_label(position, self.context.task, e)
+        return place
+
+    def position(self, e: Expression) -> Position:
+        place = self.place(e)
+        if len(place.positions) != 1:
+            raise self.fail("CL106", "One position is needed here.", e)
+        return place.positions[0]
+
+
+def direction(e: Any) -> int:
+    """+1 when higher is better, -1 when lower is: kl, loss and rank fall as a run improves."""
+    match e:
+        case Divergence() | Loss():
+            return _LOWER
+        case TokenScore(kind="rank"):
+            return _LOWER
+        case MetricOperation("neg", (operand,)):
+            return -direction(operand)
+        case MetricOperation("<" | "<=", (left, _)):
+            return -direction(left)
+        case MetricOperation(_, operands):
+            scores = [o for o in operands if not isinstance(o, MetricConstant)]
+            return direction(scores[0]) if scores else 1
+        case _:
+            return 1

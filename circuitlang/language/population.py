@@ -1,0 +1,120 @@
+"""All assignments of slot values that satisfy a task's `where`, and random draws from them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from random import Random
+
+from circuitlang.language.mentions import free_names
+from circuitlang.language.syntax import Expression
+from circuitlang.language.task_spec import Row, TaskSpec
+from circuitlang.language.task_values import slot_rows
+from circuitlang.language.text import Evaluator
+from circuitlang.language.text_values import Value
+
+LARGEST_COUNTED = 200_000
+MOST_ATTEMPTS = 200_000
+MOST_MISSES = 5_000
+
+Assignment = Mapping[str, Value]
+
+
+def random_stream(*parts: object) -> Random:
+    """A generator that depends on `parts` alone, on every machine and in every process."""
+    text = "\x1f".join(map(str, parts))
+    return Random(int.from_bytes(hashlib.sha256(text.encode()).digest(), "big"))
+
+
+@dataclass(frozen=True)
+class Population:
+    """`counted` holds the numbers of all members; None when the slot product is too large.
+
+    An assignment's number has one digit per slot, in the mixed radix of the slots' sizes.
+    """
+
+    names: tuple[tuple[str, ...], ...]
+    domains: tuple[tuple[Row, ...], ...]
+    levels: tuple[tuple[Expression, ...], ...]
+    evaluator: Evaluator
+    counted: tuple[int, ...] | None = None
+
+    @classmethod
+    def of(cls, task: TaskSpec, evaluator: Evaluator) -> Population:
+        """Raises `Reject`, as evaluation does."""
+        domains = tuple(
+            slot_rows(slot.names, slot.domain, evaluator, evaluator.diagnostics)
+            if slot.needs_tokenizer
+            else slot.rows
+            for slot in task.slots
+        )
+        names = tuple(slot.names for slot in task.slots)
+        levels: list[list[Expression]] = [[] for _ in range(len(names) + 1)]
+        for condition in task.conditions:
+            used = free_names(condition)
+            level = max((i for i, own in enumerate(names, 1) if used.intersection(own)), default=0)
+            levels[level].append(condition)
+        open_population = cls(names, domains, tuple(map(tuple, levels)), evaluator)
+        if open_population.product > LARGEST_COUNTED:
+            return open_population
+        counted = tuple(open_population._members(0, {}, 0))
+        return cls(names, domains, open_population.levels, evaluator, counted)
+
+    @property
+    def product(self) -> int:
+        return prod(map(len, self.domains))
+
+    def _members(self, level: int, bound: Assignment, code: int) -> Iterator[int]:
+        """Depth first over the slots; each condition is tried as soon as its slots are bound."""
+        if not self._holds(level, bound):
+            return
+        if not any(self.levels[level + 1 :]):
+            below = prod(map(len, self.domains[level:]))
+            yield from range(code * below, (code + 1) * below)
+            return
+        names, domain = self.names[level], self.domains[level]
+        for digit, row in enumerate(domain):
+            inner = {**bound, **dict(zip(names, row, strict=True))}
+            yield from self._members(level + 1, inner, code * len(domain) + digit)
+
+    def _holds(self, level: int, bound: Assignment) -> bool:
+        return all(self.evaluator.condition(c, bound) for c in self.levels[level])
+
+    def assignment(self, code: int) -> Assignment:
+        rows: list[Row] = []
+        for domain in reversed(self.domains):
+            code, digit = divmod(code, len(domain))
+            rows.append(domain[digit])
+        pairs = zip(self.names, reversed(rows), strict=True)
+        return {name: value for names, row in pairs for name, value in zip(names, row, strict=True)}
+
+    def draws(self, random: Random) -> Iterator[Assignment]:
+        """Distinct members in random order, each as likely as any other.
+
+        Ends when all are drawn or, without a count, when too many attempts missed.
+        """
+        codes = self._sparse_draws(random) if self.counted is None else self._shuffled(random)
+        return map(self.assignment, codes)
+
+    def _shuffled(self, random: Random) -> Iterator[int]:
+        remaining = list(self.counted or ())
+        for i in range(len(remaining)):
+            j = random.randrange(i, len(remaining))
+            remaining[i], remaining[j] = remaining[j], remaining[i]
+            yield remaining[i]
+
+    def _sparse_draws(self, random: Random) -> Iterator[int]:
+        seen: set[int] = set()
+        misses = 0
+        while misses < MOST_MISSES and len(seen) < MOST_ATTEMPTS:
+            code = random.randrange(self.product)
+            misses += 1
+            if code in seen:
+                continue
+            seen.add(code)
+            bound = self.assignment(code)
+            if all(self._holds(level, bound) for level in range(len(self.levels))):
+                misses = 0
+                yield code

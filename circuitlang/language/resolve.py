@@ -1,0 +1,575 @@
+"""Syntax tree -> resolved spec. Needs each model's shape, and neither weights nor tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from circuitlang.language import spec as forms
+from circuitlang.language import syntax
+from circuitlang.language.check_names import check_measure, used_names
+from circuitlang.language.definitions import Definitions
+from circuitlang.language.diagnostics import Diagnostics, Reject, suggestion
+from circuitlang.language.evaluate import BUILTIN_WORDS, Environment, Evaluator
+from circuitlang.language.functions import is_function
+from circuitlang.language.grammar import grammar_folder
+from circuitlang.language.inline import Inliner, merge
+from circuitlang.language.models import Found, ModelNotFound, find
+from circuitlang.language.parse import parse, parse_expression
+from circuitlang.language.source import Source, Span
+from circuitlang.language.spec import ModelReference
+from circuitlang.language.task import TaskSpec, resolve_task
+from circuitlang.language.unparse import unparse
+from circuitlang.language.values import Edges, Formulas, Items, Nodes, Numbers, kind
+
+Locate = Callable[[str, str | None, Path], Found]
+TARGETS = ("prompts", "templates")
+EXPECTATIONS = ("fails", "undecided", "survived")
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The spec, what its tasks and models are, and what is needed to resolve more formulas."""
+
+    spec: forms.Spec
+    tasks: Mapping[str, TaskSpec]
+    found: Mapping[str, Found]
+    definitions: Definitions
+    file: syntax.File
+    source: Source
+
+
+def load(path: Path, diagnostics: Diagnostics) -> Source | None:
+    """Reads a spec file; problems are recorded."""
+    name = str(path)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        near = [p.name for p in path.parent.glob("*.circ")] if path.parent.is_dir() else []
+        diagnostics.error("CL110", f"There is no file `{name}`.", None, suggestion(path.name, near))
+        return None
+    except OSError as problem:
+        diagnostics.error(
+            "CL110",
+            f"`{name}` cannot be read: {problem.strerror or problem}.",
+            None,
+            "give a .circ file" if path.is_dir() else None,
+        )
+        return None
+    try:
+        text = data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as problem:
+        diagnostics.error(
+            "CL007", f"`{name}` is not UTF-8 text (byte {problem.start}).", None, "save it as UTF-8"
+        )
+        return None
+    return Source(name, text, path.parent)
+
+
+@cache
+def prelude() -> dict[str, syntax.Measure]:
+    """The built-in measures, by name."""
+    path = grammar_folder() / "prelude.circ"
+    diagnostics = Diagnostics()
+    source = Source("prelude.circ", path.read_text(encoding="utf-8"), path.parent)
+    file = parse(source, diagnostics)
+    assert not diagnostics.found, diagnostics.found
+    return {s.name: s for s in file.statements if isinstance(s, syntax.Measure)}
+
+
+def resolve(source: Source, diagnostics: Diagnostics, locate: Locate = find) -> Resolved | None:
+    """The resolved spec, or None when nothing can be run; findings are in `diagnostics`.
+
+    `locate` finds a model by reference, revision and folder; it raises `ModelNotFound`.
+    """
+    return _Resolver(source, parse(source, diagnostics), diagnostics, locate).resolve()
+
+
+class _Resolver:
+    def __init__(
+        self, source: Source, file: syntax.File, diagnostics: Diagnostics, locate: Locate
+    ) -> None:
+        self.source, self.file, self.diagnostics = source, file, diagnostics
+        self.locate = locate
+        self.found: dict[str, Found] = {}
+        self.seen: dict[str, Span] = {}
+
+    def each(self, *kinds: type) -> Iterator[Any]:
+        return (s for s in self.file.statements if isinstance(s, kinds))
+
+    def resolve(self) -> Resolved | None:
+        header = self._header()
+        settings = self._settings()
+        statements = self._named_statements()
+        measures = self._measures()
+        models = self._models(settings)
+        tasks = self._tasks(statements)
+        definitions = Definitions(
+            self.diagnostics,
+            self.source.folder,
+            statements,
+            measures,
+            tasks,
+            models,
+            self._defaults(),
+        )
+        definitions.imports = self._imports()
+        self._check_measures(definitions)
+        self._unused(definitions)
+        known = [m for m in models.values() if m is not None]
+        if not known:
+            return None
+        evaluator = Evaluator(definitions)
+        env = Environment(known[0], {}, {})
+        circuits, groups = self._evaluate_definitions(evaluator, env)
+        resolver = ClaimResolver(evaluator, env)
+        claims = [c for s in self.each(syntax.Claim) if (c := resolver.claim(s))]
+        reports = [r for s in self.each(syntax.Report) if (r := resolver.report(s))]
+        self._expect_claims()
+        spec = forms.Spec(
+            header.name if header else Path(self.source.name).stem,
+            header.version if header else None,
+            tuple(str(s.value) for s in self.each(syntax.Setting) if s.name == "paper"),
+            {n: m for n, m in models.items() if m is not None},
+            tuple(tasks),
+            tuple(claims),
+            tuple(reports),
+            groups,
+            circuits,
+        )
+        good = {n: t for n, t in tasks.items() if t is not None}
+        return Resolved(spec, good, self.found, definitions, self.file, self.source)
+
+    # ------------------------------------------------------------ statements
+
+    def _header(self) -> syntax.SpecHeader | None:
+        headers = list(self.each(syntax.SpecHeader))
+        for extra in headers[1:]:
+            self.diagnostics.error(
+                "CL102", "The file has a second `spec` line.", extra.span, "delete one"
+            )
+        if not headers and self.file.statements:
+            name = Path(self.source.name).stem
+            self.diagnostics.warn(
+                "CL103",
+                "The spec has no name and version.",
+                self.source.span(0, 0),
+                f'start with `spec {name} "0.1.0"`',
+            )
+        return headers[0] if headers else None
+
+    def _settings(self) -> dict[str, Any]:
+        known = {"paper": str, "dtype": str}
+        found: dict[str, Any] = {}
+        for s in self.each(syntax.Setting):
+            if s.name not in known:
+                self.diagnostics.error(
+                    "CL107",
+                    f"There is no setting `{s.name}` at file level.",
+                    s.span,
+                    suggestion(s.name, known) or _setting_help(s.name),
+                )
+            elif not isinstance(s.value, known[s.name]):
+                self.diagnostics.error("CL107", f"`{s.name}` takes a string.", s.span)
+            elif s.name == "dtype" and s.value not in ("float32", "float64"):
+                self.diagnostics.error(
+                    "CL107",
+                    f"`{s.value}` is no dtype of this version.",
+                    s.span,
+                    'write `dtype "float32"` or `dtype "float64"`',
+                )
+            else:
+                found[s.name] = s.value
+        return found
+
+    def _claim_name(self, name: str, span: Span) -> bool:
+        if name in self.seen:
+            first = self.seen[name]
+            self.diagnostics.error(
+                "CL102",
+                f"`{name}` is defined twice; the first is at line {first.line}.",
+                span,
+                "rename one of them",
+            )
+            return False
+        if name in BUILTIN_WORDS or is_function(name):
+            self.diagnostics.error(
+                "CL108",
+                f"`{name}` has a meaning in the language already.",
+                span,
+                "choose another name",
+            )
+            return False
+        if name in prelude():
+            self.diagnostics.error(
+                "CL108",
+                f"`{name}` is a built-in measure and means the same in every spec.",
+                span,
+                f"choose another name, such as `my_{name}`",
+            )
+            return False
+        self.seen[name] = span
+        return True
+
+    def _named_statements(self) -> dict[str, Any]:
+        found = {}
+        for s in self.each(syntax.Define, syntax.Circuit):
+            if self._claim_name(s.name, s.span):
+                found[s.name] = s
+        return found
+
+    def _measures(self) -> dict[str, syntax.Measure]:
+        own = {}
+        for s in self.each(syntax.Measure):
+            if self._claim_name(s.name, s.span):
+                for p in s.parameters:
+                    if p in BUILTIN_WORDS:
+                        self.diagnostics.error(
+                            "CL108", f"`{p}` cannot be a parameter.", s.span, "choose another name"
+                        )
+                own[s.name] = s
+        return {**prelude(), **own}
+
+    def _imports(self) -> frozenset[str]:
+        for s in self.each(syntax.Import):
+            self.diagnostics.error(
+                "CL113",
+                "Imports are not run by this version.",
+                s.span,
+                "copy the definitions into this file",
+            )
+        return frozenset(s.name for s in self.each(syntax.Import))
+
+    def _models(self, settings: Mapping[str, Any]) -> dict[str, ModelReference | None]:
+        models: dict[str, ModelReference | None] = {}
+        for s in self.each(syntax.Model):
+            name = s.name or "model"
+            if name in models:
+                self.diagnostics.error(
+                    "CL102",
+                    "A second model needs a name of its own.",
+                    s.span,
+                    f'write `model other = "{s.reference}"`',
+                )
+                continue
+            if s.name is None or self._claim_name(s.name, s.span):
+                models[name] = self._model(name, s, settings)
+        if (
+            not models
+            and self.file.statements
+            and not any(d.code in ("CL001", "CL003", "CL004") for d in self.diagnostics.found)
+        ):
+            self.diagnostics.error(
+                "CL103", "The spec declares no model.", self.source.span(0, 0), 'add `model "toy"`'
+            )
+        return models
+
+    def _model(
+        self, name: str, s: syntax.Model, settings: Mapping[str, Any]
+    ) -> ModelReference | None:
+        known = {"bos": bool, "revision": str, "dtype": str}
+        own: dict[str, Any] = {}
+        for setting in s.settings:
+            if setting.name not in known:
+                self.diagnostics.error(
+                    "CL107",
+                    f"A model has no setting `{setting.name}`.",
+                    setting.span,
+                    suggestion(setting.name, known) or 'bos yes/no, revision "...", dtype "..."',
+                )
+            elif not isinstance(setting.value, known[setting.name]):
+                kinds = {bool: "yes or no", str: "a string"}
+                self.diagnostics.error(
+                    "CL107", f"`{setting.name}` takes {kinds[known[setting.name]]}.", setting.span
+                )
+            else:
+                own[setting.name] = setting.value
+        try:
+            found = self.locate(s.reference, own.get("revision"), self.source.folder)
+        except ModelNotFound as problem:
+            close = f"did you mean `{problem.suggestions[0]}`?" if problem.suggestions else None
+            self.diagnostics.error(
+                problem.code,
+                f"The model `{s.reference}` cannot be used: {problem.reason}.",
+                s.span,
+                problem.help or close or 'name a hub model, a folder, "smollm2-135m" or "toy"',
+            )
+            return None
+        self.found[name] = found
+        if found.shape is None:
+            self.diagnostics.note(
+                "CL209",
+                f"The shape of `{s.reference}` is not known on this machine, so nodes, edges and "
+                "claims were not checked.",
+                s.span,
+                "`circ check` fetches the model; after that `circ lint` checks everything",
+            )
+            return None
+        return ModelReference(
+            name,
+            s.reference,
+            own.get("revision"),
+            bool(own.get("bos", False)),
+            str(own.get("dtype", settings.get("dtype", "float32"))),
+            found.shape,
+        )
+
+    def _tasks(self, statements: Mapping[str, Any]) -> dict[str, TaskSpec | None]:
+        def lookup(name: str) -> syntax.Expression | None:
+            s = statements.get(name)
+            return s.value if isinstance(s, syntax.Define) and s.kind == "let" else None
+
+        tasks: dict[str, TaskSpec | None] = {}
+        for s in self.each(syntax.Task):
+            if self._claim_name(s.name, s.span):
+                tasks[s.name] = resolve_task(s, lookup, self.source.folder, self.diagnostics)
+        return tasks
+
+    def _defaults(self) -> tuple[syntax.Clause, ...]:
+        found: dict[str, syntax.Clause] = {}
+        for s in self.each(syntax.Default):
+            for c in s.clauses:
+                if c.word == "per":
+                    self.diagnostics.error(
+                        "CL115", "`per` belongs into `mean(... per ...)`.", c.span
+                    )
+                elif c.word in found:
+                    self.diagnostics.error(
+                        "CL102", f"`default {c.word}` is given twice.", c.span, "delete one"
+                    )
+                else:
+                    found[c.word] = c
+        return merge((), tuple(found.values()))
+
+    def _check_measures(self, definitions: Definitions) -> None:
+        for s in self.each(syntax.Measure):
+            check_measure(s, definitions, self.diagnostics)
+
+    def _unused(self, definitions: Definitions) -> None:
+        used = used_names(self.file)
+        if "groups" in used:
+            return
+        for name in definitions.groups:
+            if name not in used:
+                self.diagnostics.warn(
+                    "CL114",
+                    f"Group `{name}` is not used.",
+                    self.seen[name],
+                    "use it in a circuit, or delete it",
+                )
+
+    def _evaluate_definitions(
+        self, evaluator: Evaluator, env: Environment
+    ) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
+        circuits, groups = {}, {}
+        for name, s in evaluator.definitions.statements.items():
+            if isinstance(s, syntax.Define) and (s.kind == "metric" or _feeds_tasks(s)):
+                continue
+            try:
+                value = evaluator.definition(name, syntax.Name((name,), s.span), env)
+            except Reject:
+                continue
+            if isinstance(s, syntax.Circuit) and isinstance(value, Edges):
+                circuits[name] = value.set
+            elif isinstance(value, Nodes) and s.kind == "group":
+                groups[name] = tuple(map(str, value.members))
+        return circuits, groups
+
+    def _expect_claims(self) -> None:
+        seen: dict[str, Span] = {}
+        for s in self.each(syntax.Claim, syntax.Report):
+            if s.name in seen:
+                self.diagnostics.error(
+                    "CL102", f"Two claims are called `{s.name}`.", s.span, "rename one of them"
+                )
+            seen[s.name] = s.span
+        if not seen and self.file.statements:
+            self.diagnostics.warn(
+                "CL103",
+                "The spec makes no claim.",
+                self.source.span(0, 0),
+                "add `claim faithful: faithfulness(circuit) in 0.8..1.2`",
+            )
+
+
+def _feeds_tasks(s: syntax.Define) -> bool:
+    """A `let` whose value is text for slots, not a value of the formula language."""
+    if s.kind != "let":
+        return False
+    stack: list[syntax.Expression] = [s.value]
+    while stack:
+        e = stack.pop()
+        if isinstance(e, syntax.StringLiteral):
+            return True
+        if isinstance(e, syntax.Call) and e.name.text in ("file", "rows", "token_ids"):
+            return True
+        if isinstance(e, (syntax.ListExpression, syntax.TupleExpression)):
+            stack += e.items
+    return False
+
+
+def _setting_help(name: str) -> str | None:
+    if name in ("sample", "seed"):
+        return f"`{name}` belongs into a task"
+    if name in ("bos", "revision"):
+        return f'`{name}` belongs into a model: `model "..." {{ {name} ... }}`'
+    return None
+
+
+class ClaimResolver:
+    """Claims, reports and loose expressions against one evaluator."""
+
+    def __init__(self, evaluator: Evaluator, env: Environment) -> None:
+        self.evaluator, self.env = evaluator, env
+        self.definitions = evaluator.definitions
+        self.diagnostics = evaluator.diagnostics
+
+    def claim(self, s: syntax.Claim) -> forms.Claim | None:
+        try:
+            target = self._target(s.clauses)
+            formula = self.formula(s.formula, s.clauses)
+        except Reject:
+            return None
+        if s.expect is not None and s.expect[0] not in EXPECTATIONS:
+            self.diagnostics.error(
+                "CL310",
+                f"`{s.expect[0]}` is not a verdict to expect.",
+                s.expect[2],
+                suggestion(s.expect[0], EXPECTATIONS) or "expect fails, undecided or survived",
+            )
+            return None
+        return forms.Claim(
+            s.name,
+            s.kind,
+            s.sentence,
+            formula,
+            target,
+            (s.expect[0], s.expect[1]) if s.expect else None,
+            unparse(s.formula),
+            s.span,
+        )
+
+    def formula(self, e: syntax.Expression, clauses: tuple[syntax.Clause, ...]) -> Any:
+        """The condition a claim states; raises `Reject`."""
+        inlined = self.inlined(e, clauses)
+        self.evaluator.expanded = 0
+        formula = self.evaluator.formula(inlined, self._env(clauses))
+        self._warn_percent(e, formula)
+        return formula
+
+    def inlined(
+        self, e: syntax.Expression, clauses: tuple[syntax.Clause, ...]
+    ) -> syntax.Expression:
+        for c in clauses:
+            if c.word == "per":
+                raise self.diagnostics.reject(
+                    "CL115", "`per` belongs into `mean(... per ...)`.", c.span
+                )
+        context = tuple(c for c in merge(clauses, self.definitions.defaults) if c.word != "over")
+        return self.inliner.expand(e, context)
+
+    @property
+    def inliner(self) -> Inliner:
+        return self.definitions.inliner
+
+    def report(self, s: syntax.Report) -> forms.ReportItem | None:
+        try:
+            target = self._target(s.clauses)
+            numbers = self.numbers(s.value, s.clauses)
+        except Reject:
+            return None
+        return forms.ReportItem(s.name, s.sentence, numbers, target, unparse(s.value), s.span)
+
+    def numbers(
+        self, e: syntax.Expression, clauses: tuple[syntax.Clause, ...] = ()
+    ) -> tuple[tuple[str, Any], ...]:
+        """A number, or a list of numbers with their labels; raises `Reject`."""
+        env = self._env(clauses)
+        self.evaluator.expanded = 0
+        value = self.evaluator.value(self.inlined(e, clauses), env)
+        if isinstance(value, Items) and all(isinstance(m, Numbers) for m in value.members):
+            return tuple(zip(value.labels, value.members, strict=True))
+        if isinstance(value, (Nodes, Edges)):
+            return (("size", forms.Constant(float(self._size(value)))),)
+        if not isinstance(value, Numbers):
+            raise self.evaluator.fail("CL106", f"This is {kind(value)}, not a number.", e)
+        return (("", value),)
+
+    def _size(self, value: Any) -> int:
+        from circuitlang.language import sets
+
+        return len(value.members) if isinstance(value, Nodes) else sets.size(value.set)
+
+    def any_value(self, e: syntax.Expression) -> Any:
+        """A condition or numbers, as `circ eval` takes them; raises `Reject`."""
+        value = self.evaluator.value(self.inlined(e, ()), self._env(()))
+        return value if isinstance(value, Formulas) else self.numbers(e)
+
+    def _env(self, clauses: tuple[syntax.Clause, ...]) -> Environment:
+        for c in merge(clauses, self.definitions.defaults):
+            if c.word == "with":
+                model = self.evaluator.runs.model(c.value, c.value, self.env)
+                return Environment(model, {}, {})
+        return self.env
+
+    def _target(self, clauses: tuple[syntax.Clause, ...]) -> str | None:
+        for c in merge(clauses, self.definitions.defaults):
+            if c.word == "over":
+                name = c.value.text if isinstance(c.value, syntax.Name) else unparse(c.value)
+                if name not in TARGETS:
+                    raise self.diagnostics.reject(
+                        "CL115",
+                        f"`over` takes prompts or templates, not `{name}`.",
+                        c.span,
+                        suggestion(name, TARGETS),
+                    )
+                return name
+        return None
+
+    def _warn_percent(self, e: syntax.Expression, formula: Any) -> None:
+        if not (isinstance(e, syntax.Binary) and isinstance(e.right, syntax.NumberLiteral)):
+            return
+        plain = isinstance(formula, forms.Comparison) and isinstance(formula.left, forms.Mean)
+        if plain and e.right.text.endswith("%") and _is_unbounded(formula.left):
+            self.diagnostics.warn(
+                "CL306",
+                f"`{e.right.text}` is {e.right.value:g} in the metric's own units, not a share.",
+                e.right.span,
+                f"write `{e.right.text} * effect` for a share of the effect",
+            )
+
+
+def _is_unbounded(number: Any) -> bool:
+    expression = number.measurement.metric.expression
+    stack = [expression]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, forms.MetricOperation) and part.operator in ("<", "<=", ">", ">="):
+            continue
+        if isinstance(part, forms.TokenScore) and part.kind in ("logit", "logprob", "rank"):
+            return True
+        if isinstance(part, (forms.Divergence, forms.Loss)):
+            return True
+        stack += getattr(part, "operands", ())
+    return False
+
+
+def resolve_expression(text: str, resolved: Resolved) -> tuple[tuple[str, Any, Span], ...]:
+    """(label, number or condition, place) of a loose expression; empty when it has errors."""
+    diagnostics = resolved.definitions.diagnostics
+    source = Source("expression", text, resolved.source.folder)
+    e = parse_expression(source, diagnostics)
+    if e is None:
+        return ()
+    evaluator = Evaluator(resolved.definitions)
+    env = Environment(next(iter(resolved.spec.models.values())), {}, {})
+    try:
+        value = ClaimResolver(evaluator, env).any_value(e)
+    except Reject:
+        return ()
+    if isinstance(value, Formulas):
+        return (("", value, e.span),)
+    return tuple((label, number, e.span) for label, number in value)

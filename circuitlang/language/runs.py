@@ -1,0 +1,232 @@
+"""F(S ...) -> a measurement: which run, under which ablation, by which metric, on which prompts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from circuitlang.language import sets, syntax
+from circuitlang.language.diagnostics import suggestion
+from circuitlang.language.edges import END, EdgeSet, Position, uniform
+from circuitlang.language.inline import merge
+from circuitlang.language.metric import MetricBuilder, direction
+from circuitlang.language.spec import (
+    Ablation,
+    Each,
+    Mean,
+    Measurement,
+    Metric,
+    ModelReference,
+    Rows,
+    Run,
+)
+from circuitlang.language.syntax import Expression
+from circuitlang.language.unparse import unparse
+from circuitlang.language.values import AblationValue, Data, MetricValue, Nodes, kind
+
+if TYPE_CHECKING:
+    from circuitlang.language.evaluate import Environment, Evaluator
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the words at an F settle, so that a metric's own runs share it."""
+
+    model: ModelReference
+    task: Any
+    ablation: Ablation
+    free: EdgeSet
+    free_names: tuple[str, ...]
+    env: Environment
+
+
+class RunBuilder:
+    def __init__(self, evaluator: Evaluator) -> None:
+        self.ev = evaluator
+
+    def score(self, e: syntax.Call, env: Environment) -> Mean | Each:
+        """The value of `F(S on .. under .. by .. with .. free ..)`."""
+        ev = self.ev
+        if len(e.arguments) != 1 or e.generator is not None or e.named:
+            raise ev.fail("CL105", "F takes one set of edges.", e, "write `F(ioi)` or `F(ioi - e)`")
+        words = {c.word: c.value for c in e.clauses}
+        model = self.model(words.get("with"), e, env)
+        inner = replace(env, model=model)
+        data = self.data(words.get("on"), e, inner)
+        task = ev.definitions.task(data.task, e)
+        free = ev.nodes(words["free"], inner) if "free" in words else Nodes(())
+        context = Context(
+            model,
+            task,
+            self.ablation(words.get("under"), task, e, inner),
+            sets.leaving(free, ev.graph(inner)),
+            (unparse(words["free"]),) if "free" in words else (),
+            inner,
+        )
+        run = self.run(e.arguments[0], context)
+        metric = self.metric(words.get("by"), context, e)
+        if data.each == "aggregate":
+            return Each(Measurement(run, metric, data.rows))
+        if data.each is not None:
+            return Mean(Measurement(run, metric, Rows("example", f"${data.each}")))
+        return Mean(Measurement(run, metric, data.rows))
+
+    def run(self, e: Expression, context: Context) -> Run:
+        ev, env = self.ev, context.env
+        edges = ev.edges(e, env)
+        self.check_places(edges, context.task, e)
+        live = edges | context.free
+        everything = uniform(ev.graph(env).everything)
+        ablation = None if live == everything else context.ablation
+        written = ev.printed(e, env)
+        return Run(
+            context.model,
+            context.task.name,
+            ablation,
+            live,
+            written,
+            context.free,
+            context.free_names,
+        )
+
+    def check_places(self, edges: EdgeSet, task: Any, e: Expression) -> None:
+        for place in sorted(edges.places, key=str):
+            for position in place.positions:
+                self.check_label(position, task, e)
+
+    def check_label(self, position: Position, task: Any, e: Expression) -> None:
+        if position.label == END or position.label in task.labels:
+            return
+        if position.label in task.some_labels:
+            raise self.ev.fail(
+                "CL504",
+                f"Some prompts of task `{task.name}` have no label `{position.label}`.",
+                e,
+                "label it in every prompt, or use `on` one template",
+            )
+        raise self.ev.fail(
+            "CL504",
+            f"Task `{task.name}` has no position `{position.label}`.",
+            e,
+            suggestion(position.label, (*task.labels, END))
+            or f"its positions are {', '.join((*sorted(task.labels), END))}",
+        )
+
+    # ------------------------------------------------------------ context words
+
+    def model(self, e: Expression | None, at: Expression, env: Environment) -> ModelReference:
+        if e is None:
+            if len(self.ev.definitions.models) > 1:
+                self.ev.only("model", at, "with")
+            return env.model
+        value = self.ev.value(e, env)
+        if not isinstance(value, ModelReference):
+            raise self.ev.fail("CL115", f"`with` takes a model, not {kind(value)}.", e)
+        return value
+
+    def data(self, e: Expression | None, at: Expression, env: Environment) -> Data:
+        if e is None:
+            return Data(self.ev.only("task", at, "on").name)
+        value = self.ev.value(e, env)
+        if not isinstance(value, Data):
+            raise self.ev.fail(
+                "CL115",
+                f"`on` takes a task, a template, a part or an example, not {kind(value)}.",
+                e,
+            )
+        return value
+
+    def free(self, e: syntax.Call, env: Environment) -> Nodes:
+        """The free nodes in force for `nodes` and `groups`: those of the call, else the file's."""
+        words = {c.word: c.value for c in merge(e.clauses, self.ev.definitions.defaults)}
+        return self.ev.nodes(words["free"], env) if "free" in words else Nodes(())
+
+    def ablation(
+        self, e: Expression | None, task: Any, at: Expression, env: Environment
+    ) -> Ablation:
+        ev = self.ev
+        if e is None:
+            declared = ev.definitions.of_kind("ablation")
+            if not declared and len(task.corruptions) == 1:
+                value: Any = AblationValue("resample", None, None, "resample")
+            else:
+                value = ev.definition(ev.only("ablation", at, "under").name, at, env)
+        else:
+            value = ev.value(e, env)
+        if not isinstance(value, AblationValue) or value.kind == "corruption":
+            help = (
+                "write `resample(...)` or `mean(...)` of it"
+                if isinstance(value, AblationValue)
+                else None
+            )
+            raise ev.fail("CL115", f"`under` takes an ablation, not {kind(value)}.", e or at, help)
+        return self.resolved(value, task, e or at)
+
+    def resolved(self, value: AblationValue, task: Any, at: Expression) -> Ablation:
+        ev, corruption = self.ev, value.corruption
+        if value.kind == "zero":
+            return Ablation(value.written, "zero")
+        if corruption is None:
+            if len(task.corruptions) != 1:
+                names = ", ".join(f"`{n}`" for n in task.corruptions) or "none"
+                raise ev.fail(
+                    "CL104",
+                    f"`resample` needs to know which corruption; task `{task.name}` has {names}.",
+                    at,
+                    "write `resample(name)`",
+                )
+            corruption = next(iter(task.corruptions))
+        elif corruption != "clean" and corruption not in task.corruptions:
+            raise ev.fail(
+                "CL101",
+                f"Task `{task.name}` has no corruption `{corruption}`.",
+                at,
+                suggestion(corruption, task.corruptions),
+            )
+        if value.kind == "resample":
+            if corruption == "clean":
+                raise ev.fail("CL106", "Resampling from clean prompts ablates nothing.", at)
+            return Ablation(value.written, "resample", corruption)
+        per = self.mean_keys(value, task, at)
+        return Ablation(value.written, "mean", None if corruption == "clean" else corruption, per)
+
+    def mean_keys(self, value: AblationValue, task: Any, at: Expression) -> tuple[str, ...]:
+        if value.per is None:
+            if len(task.templates) > 1:
+                raise self.ev.fail(
+                    "CL311",
+                    f"This mean mixes the {len(task.templates)} templates of task `{task.name}`, "
+                    "in which one position plays different roles.",
+                    at,
+                    f"write `mean({value.corruption} per template)`",
+                )
+            return ("template",)
+        slots = {name for slot in task.slots for name in slot.names}
+        for key in value.per:
+            if key != "template" and key not in slots:
+                raise self.ev.fail(
+                    "CL101",
+                    f"`per` knows no `{key}` in task `{task.name}`.",
+                    at,
+                    suggestion(key, (*slots, "template")),
+                )
+        return tuple(sorted({*value.per, "template"}))
+
+    # ------------------------------------------------------------ metrics
+
+    def metric(self, e: Expression | None, context: Context, at: Expression) -> Metric:
+        ev = self.ev
+        if e is None:
+            value: Any = ev.definition(ev.only("metric", at, "by").name, at, context.env)
+        elif isinstance(e, syntax.Name) or (
+            isinstance(e, syntax.Call) and e.name.text in ev.definitions
+        ):
+            value = ev.value(e, context.env)
+        else:
+            value = MetricValue(ev.printed(e, context.env), e, context.env.bindings)
+        if not isinstance(value, MetricValue):
+            raise ev.fail("CL115", f"`by` takes a metric, not {kind(value)}.", e or at)
+        bindings = {**context.env.bindings, **value.bindings}
+        inner = replace(context, env=replace(context.env, bindings=bindings))
+        expression = MetricBuilder(ev, inner).expression(value.body)
+        return Metric(value.name, expression, direction(expression) < 0)

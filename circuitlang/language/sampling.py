@@ -1,0 +1,134 @@
+"""Draws a task's prompts and their corruptions and puts them into tokens.
+
+Takes a `TaskSpec` and a tokenizer and gives a `PromptSet`. Every random choice depends on the
+seed, the task and what is drawn, never on how much else is drawn: a smaller sample is the
+beginning of a larger one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from circuitlang.language.assembly import Assembly
+from circuitlang.language.diagnostics import Diagnostics, Reject
+from circuitlang.language.population import Assignment, Population, random_stream
+from circuitlang.language.prompt import Prompt, PromptSet
+from circuitlang.language.source import Span
+from circuitlang.language.task_spec import TaskSpec
+from circuitlang.language.template import Template
+from circuitlang.language.text import Evaluator
+from circuitlang.language.tokenizer import PromptTokenizer
+
+REFERENCES = 256
+
+
+def draw(
+    task: TaskSpec,
+    tokenizer: PromptTokenizer,
+    *,
+    bos: int | None,
+    context: int | None,
+    diagnostics: Diagnostics,
+    samples: int | None = None,
+    seed: int | None = None,
+    references: int = REFERENCES,
+) -> PromptSet | None:
+    """The task's prompts for one model; None when a prompt cannot be used.
+
+    `samples` and `seed` replace the task's own. The references depend on the task's seed alone.
+    """
+    found = Diagnostics()
+    drawing = _Drawing(task, tokenizer, bos, context, found)
+    try:
+        prompts = drawing.prompt_set(
+            task.sample if samples is None else samples,
+            task.seed if seed is None else seed,
+            references,
+        )
+    except Reject:
+        prompts = None
+    for diagnostic in found.found:
+        diagnostics.add(diagnostic)
+    return None if found.has_errors else prompts
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    task: TaskSpec
+    tokenizer: PromptTokenizer
+    bos: int | None
+    context: int | None
+    diagnostics: Diagnostics
+
+    def prompt_set(self, samples: int, seed: int, references: int) -> PromptSet:
+        evaluator = Evaluator(self.task.scope, self.diagnostics, self.tokenizer.count)
+        population = Population.of(self.task, evaluator)
+        counted = population.counted
+        size = None if counted is None else len(counted) * len(self.task.templates)
+        sample, prompts = self._stream("sample", seed, samples, population, evaluator)
+        self._check_number(len(prompts), samples, size)
+        sample.problems.report(self.diagnostics, len(prompts), "prompts")
+        sample.warn_of_idle_corruptions(self.diagnostics)
+        reference, donors = self._stream(
+            "references", self.task.seed, references, population, evaluator
+        )
+        if reference.problems.has_errors and not sample.problems.has_errors:
+            reference.problems.report(
+                self.diagnostics, len(donors), "reference prompts for mean ablations"
+            )
+        return PromptSet(
+            self.task.name,
+            tuple(template.name for template in self.task.templates),
+            prompts,
+            donors,
+            size,
+            len(prompts) == size and not sample.corruptor.random_ones,
+        )
+
+    def _stream(
+        self, name: str, seed: int, count: int, population: Population, evaluator: Evaluator
+    ) -> tuple[Assembly, tuple[Prompt, ...]]:
+        assembly = Assembly(
+            self.task, self.tokenizer, self.bos, self.context, evaluator, name, seed
+        )
+        chosen = self._choose(population, count, seed, name)
+        prompts = (assembly.prompt(i, template, slots) for i, (template, slots) in chosen)
+        return assembly, tuple(prompts)
+
+    def _choose(
+        self, population: Population, count: int, seed: int, stream: str
+    ) -> Iterator[tuple[int, tuple[Template, Assignment]]]:
+        """Templates take turns, so each has its share in every beginning of the sample."""
+        templates = self.task.templates
+        draws = [
+            population.draws(random_stream(seed, self.task.name, stream, template.name))
+            for template in templates
+        ]
+        for index in range(count):
+            turn = index % len(templates)
+            slots = next(draws[turn], None)
+            if slots is None:
+                return
+            yield index, (templates[turn], slots)
+
+    def _check_number(self, drawn: int, wanted: int, size: int | None) -> None:
+        conditions = self.task.conditions
+        span: Span = conditions[0].span if conditions else self.task.span
+        help = "loosen the `where`, or give values that go together as one slot of tuples"
+        if not drawn:
+            which = "None" if size is not None else "None of those tried"
+            raise self.diagnostics.reject(
+                "CL507",
+                f"{which} of the slot values of `{self.task.name}` satisfies `where`.",
+                span,
+                help,
+            )
+        if size is None and drawn < wanted:
+            self.diagnostics.warn(
+                "CL507",
+                f"Only {drawn:,} of {wanted:,} prompts of `{self.task.name}` were found that "
+                "satisfy `where`.",
+                span,
+                help,
+            )

@@ -1,0 +1,264 @@
+"""A task's statements -> a `TaskSpec`: names checked, slot values read, nothing drawn yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from circuitlang.language import syntax
+from circuitlang.language.diagnostics import Diagnostics, Reject, suggestion
+from circuitlang.language.edges import END
+from circuitlang.language.mentions import Lookup, Scope, check_names, mentions
+from circuitlang.language.source import Span
+from circuitlang.language.syntax import Expression
+from circuitlang.language.task_spec import Corruption, Rewrite, Row, Slot, TaskSpec, TokenSet
+from circuitlang.language.task_values import check_values, slot_rows
+from circuitlang.language.template import Template, parse_template
+from circuitlang.language.text import Evaluator, NeedsTokenizer
+
+__all__ = ["TaskSpec", "resolve_task"]
+
+DEFAULT_SAMPLE = 256
+LARGEST_SAMPLE = 100_000
+SETTINGS = {"sample": (1, DEFAULT_SAMPLE), "seed": (0, 0)}
+
+
+def resolve_task(
+    statement: syntax.Task,
+    lookup: Lookup,
+    folder: Path,
+    diagnostics: Diagnostics,
+    names: Iterable[str] = (),
+) -> TaskSpec | None:
+    """None when the task has an error. `lookup` gives the value of a `let`, None if there is none.
+
+    `names` are the spec's `let` names, for suggestions only.
+    """
+    found = Diagnostics()
+    task = _Resolution(statement, Scope(folder, lookup, tuple(names)), found).task()
+    for diagnostic in found.found:
+        diagnostics.add(diagnostic)
+    return None if found.has_errors else task
+
+
+class _Resolution:
+    def __init__(self, statement: syntax.Task, scope: Scope, diagnostics: Diagnostics) -> None:
+        self.statement = statement
+        self.scope = scope
+        self.diagnostics = diagnostics
+        self.evaluator = Evaluator(scope, diagnostics)
+        self.taken: dict[tuple[str, str], Span] = {}
+
+    def task(self) -> TaskSpec:
+        slots = tuple(self._slot(s) for s in self.statement.items if isinstance(s, syntax.Slot))
+        names = tuple(name for slot in slots for name in slot.names)
+        templates = self._templates(names)
+        conditions = self._conditions(self.statement.items, names)
+        settings = {name: default for name, (_, default) in SETTINGS.items()}
+        for item in self.statement.items:
+            if isinstance(item, syntax.Setting):
+                settings |= self._setting(item)
+        task = TaskSpec(
+            self.statement.name,
+            slots,
+            conditions,
+            templates,
+            self._token_sets((*names, *_common_labels(templates))),
+            self._corruptions(names, templates),
+            settings["sample"],
+            settings["seed"],
+            self.scope,
+            self.statement.span,
+        )
+        if not self.diagnostics.has_errors:
+            check_values(task, self.evaluator)
+        return task
+
+    # ------------------------------------------------------------ slots and prompts
+
+    def _slot(self, slot: syntax.Slot) -> Slot:
+        for name in slot.names:
+            self._claim_name("slot", name, slot.span)
+            if name == END:
+                self.diagnostics.error(
+                    "CL108", "`END` is the last token and cannot be a slot.", slot.span
+                )
+        rows: tuple[Row, ...] = ()
+        needs_tokenizer = False
+        if self._check_domain(slot):
+            try:
+                rows = slot_rows(slot.names, slot.value, self.evaluator, self.diagnostics)
+            except NeedsTokenizer:
+                needs_tokenizer = True
+            except Reject:
+                pass
+        return Slot(slot.names, slot.value, rows, needs_tokenizer, slot.span)
+
+    def _check_domain(self, slot: syntax.Slot) -> bool:
+        slots = {
+            name for s in self.statement.items if isinstance(s, syntax.Slot) for name in s.names
+        }
+        sound = check_names(slot.value, slots, self.scope, self.diagnostics)
+        for mention in mentions(slot.value):
+            if isinstance(mention, syntax.Name) and mention.text in slots:
+                if self.scope.lookup(mention.text) is not None:
+                    continue
+                self.diagnostics.error(
+                    "CL101",
+                    f"The values of a slot cannot depend on the slot `{mention.text}`.",
+                    mention.span,
+                    "let one slot hold tuples, or leave combinations out with `where`",
+                )
+                sound = False
+        return sound
+
+    def _templates(self, slots: tuple[str, ...]) -> tuple[Template, ...]:
+        templates: list[Template] = []
+        for item in self.statement.items:
+            if isinstance(item, syntax.PromptTemplate):
+                name = item.name or str(len(templates) + 1)
+                self._claim_name("prompt", name, item.span)
+                templates.append(parse_template(name, item.text, slots, self.diagnostics))
+        if not templates:
+            self.diagnostics.error(
+                "CL103",
+                f"The task `{self.statement.name}` has no prompt.",
+                self.statement.span,
+                'add `prompt "..."`',
+            )
+        return tuple(templates)
+
+    # ------------------------------------------------------------ token sets and corruptions
+
+    def _token_sets(self, known: tuple[str, ...]) -> dict[str, TokenSet]:
+        sets = {}
+        for item in self.statement.items:
+            if isinstance(item, syntax.Tokens):
+                self._claim_name("token set", item.name, item.span)
+                check_names(item.value, known, self.scope, self.diagnostics)
+                sets[item.name] = TokenSet(item.name, item.value, item.span)
+        answer, foil = sets.get("answer"), sets.get("foil")
+        if answer and foil and answer.value == foil.value:
+            self.diagnostics.error(
+                "CL503",
+                "`answer` and `foil` are the same tokens.",
+                foil.value.span,
+                "the foil is a wrong answer",
+            )
+        return sets
+
+    def _corruptions(
+        self, slots: tuple[str, ...], templates: tuple[Template, ...]
+    ) -> dict[str, Corruption]:
+        known = (*slots, *_common_labels(templates))
+        found = {}
+        for item in self.statement.items:
+            if isinstance(item, syntax.Corrupt):
+                self._claim_name("corruption", item.name, item.span)
+                conditions = self._conditions(item.items, known)
+                rewrites = [r for r in item.items if isinstance(r, syntax.Rewrite)]
+                for rewrite in rewrites:
+                    self._claim_name(f"rewrite of {item.name}", rewrite.name, rewrite.span)
+                    self._check_rewrite(rewrite, item, slots, templates)
+                    check_names(rewrite.value, known, self.scope, self.diagnostics)
+                found[item.name] = Corruption(
+                    item.name,
+                    tuple(Rewrite(r.name, r.value, r.span) for r in rewrites),
+                    conditions,
+                    item.span,
+                )
+        return found
+
+    def _check_rewrite(
+        self,
+        rewrite: syntax.Rewrite,
+        corruption: syntax.Corrupt,
+        slots: tuple[str, ...],
+        templates: tuple[Template, ...],
+    ) -> None:
+        if rewrite.name in slots:
+            return
+        without = [t for t in templates if rewrite.name not in t.labels]
+        if len(without) == len(templates):
+            labels = [label for t in templates for label in t.labels]
+            self.diagnostics.error(
+                "CL101",
+                f"`{corruption.name}` rewrites `{rewrite.name}`, which is no slot or label here.",
+                rewrite.span,
+                suggestion(rewrite.name, [*slots, *labels]),
+            )
+        elif without:
+            self.diagnostics.error(
+                "CL504",
+                f"`{corruption.name}` rewrites `{rewrite.name}`, a label that the prompt "
+                f"`{without[0].name}` does not have.",
+                rewrite.span,
+                "give every prompt the label, or split the task",
+            )
+
+    def _conditions(
+        self, items: Iterable[syntax.TaskItem | syntax.Rewrite], known: tuple[str, ...]
+    ) -> tuple[Expression, ...]:
+        found: list[Expression] = []
+        for item in items:
+            if isinstance(item, syntax.Where):
+                check_names(item.condition, known, self.scope, self.diagnostics)
+                found += _conjuncts(item.condition)
+        return tuple(found)
+
+    # ------------------------------------------------------------ names and settings
+
+    def _claim_name(self, what: str, name: str, span: Span) -> None:
+        earlier = self.taken.get((what, name))
+        self.taken.setdefault((what, name), span)
+        if earlier is not None:
+            self.diagnostics.error(
+                "CL102",
+                f"The {what} `{name}` is defined twice; first on line {earlier.line}.",
+                span,
+                "choose another name",
+            )
+
+    def _setting(self, setting: syntax.Setting) -> dict[str, int]:
+        if setting.name not in SETTINGS:
+            self.diagnostics.error(
+                "CL107",
+                f"A task has no setting `{setting.name}`.",
+                setting.span,
+                suggestion(setting.name, SETTINGS) or f"there are {' and '.join(SETTINGS)}",
+            )
+            return {}
+        self._claim_name("setting", setting.name, setting.span)
+        least, default = SETTINGS[setting.name]
+        value = setting.value
+        if not isinstance(value, float) or value != value // 1 or value < least:
+            self.diagnostics.error(
+                "CL107",
+                f"`{setting.name}` is a whole number from {least} up.",
+                setting.span,
+                f"write `{setting.name} {default}`",
+            )
+            return {}
+        if setting.name == "sample" and value > LARGEST_SAMPLE:
+            self.diagnostics.error(
+                "CL302",
+                f"A sample has at most {LARGEST_SAMPLE:,} prompts, not {value:,.0f}.",
+                setting.span,
+            )
+            return {}
+        return {setting.name: int(value)}
+
+
+def _conjuncts(condition: Expression) -> list[Expression]:
+    if isinstance(condition, syntax.Binary) and condition.operator == "and":
+        return [*_conjuncts(condition.left), *_conjuncts(condition.right)]
+    return [condition]
+
+
+def _common_labels(templates: tuple[Template, ...]) -> tuple[str, ...]:
+    """Labels that every template has."""
+    if not templates:
+        return ()
+    return tuple(
+        label for label in templates[0].labels if all(label in t.labels for t in templates)
+    )

@@ -1,0 +1,338 @@
+"""Evaluates the expressions of a task: domains of slots, token sets, `where` conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from circuitlang.language import syntax
+from circuitlang.language.data_files import LONGEST_LIST, DataFiles
+from circuitlang.language.diagnostics import Diagnostics, Reject
+from circuitlang.language.interpolation import Hole, name_in, pieces
+from circuitlang.language.mentions import Scope, unknown_function, unknown_name
+from circuitlang.language.source import Span
+from circuitlang.language.syntax import Expression
+from circuitlang.language.text_values import (
+    Number,
+    Value,
+    compare,
+    keys,
+    kind,
+    number,
+    padded,
+    printed,
+    without_repeats,
+)
+
+LONGEST_TEXT = 100_000
+LARGEST_LIST = 20_000_000
+_RELATIONS = ("==", "!=", "<", "<=", ">", ">=")
+
+Bindings = Mapping[str, Value]
+
+
+class NeedsTokenizer(Exception):
+    """The expression counts tokens and no tokenizer is at hand. Not a mistake of the spec."""
+
+
+class Evaluator:
+    """Evaluates under bindings; a mistake is recorded and raises `Reject`."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        diagnostics: Diagnostics,
+        token_count: Callable[[str], int] | None = None,
+    ) -> None:
+        self.scope = scope
+        self.diagnostics = diagnostics
+        self.files = DataFiles(scope.folder, diagnostics)
+        self._token_count = token_count
+        self._counts: dict[str, int] = {}
+        self._definitions: dict[str, Value] = {}
+        self._open: list[str] = []
+
+    def value(self, expression: Expression, bindings: Bindings) -> Value:
+        try:
+            return self._value(expression, bindings)
+        except RecursionError:
+            self._open.clear()
+            raise self.diagnostics.reject(
+                "CL008", "This is nested too deeply to be worked out.", expression.span
+            ) from None
+
+    def condition(self, expression: Expression, bindings: Bindings) -> bool:
+        value = self.value(expression, bindings)
+        if not isinstance(value, bool):
+            raise self._mistyped("a condition", value, expression.span, "compare it: `... == ...`")
+        return value
+
+    def texts(self, expression: Expression, bindings: Bindings) -> list[str]:
+        """The texts of a token set: one, or a list of them."""
+        value = self.value(expression, bindings)
+        members = value if isinstance(value, list) else [value]
+        return [self._printed(member, expression.span) for member in members]
+
+    # ------------------------------------------------------------ one case per form
+
+    def _value(self, e: Expression, bindings: Bindings) -> Value:
+        match e:
+            case syntax.Name():
+                return self._name(e, bindings)
+            case syntax.StringLiteral():
+                return self._string(e, bindings)
+            case syntax.NumberLiteral(value, text):
+                return Number(value, text)
+            case syntax.Binary():
+                return self._binary(e, bindings)
+            case syntax.Negation(operand):
+                return number(-self._number(operand, bindings).value)
+            case syntax.ListExpression(items, None):
+                return [self._value(item, bindings) for item in items]
+            case syntax.ListExpression():
+                return self._comprehension(e, bindings)
+            case syntax.TupleExpression(items):
+                return tuple(self._value(item, bindings) for item in items)
+            case syntax.Call():
+                return self._call(e, bindings)
+            case _:
+                what = "a node" if isinstance(e, syntax.NodeLiteral) else "no text expression"
+                raise self.diagnostics.reject(
+                    "CL106", f"`{e.span.text}` is {what}; a task deals in text.", e.span
+                )
+
+    def _name(self, name: syntax.Name, bindings: Bindings) -> Value:
+        if name.text in bindings:
+            return bindings[name.text]
+        if name.text in self._definitions:
+            return self._definitions[name.text]
+        definition = self.scope.lookup(name.text)
+        if definition is None:
+            raise unknown_name(name, [*bindings, *self.scope.names], self.diagnostics)
+        if name.text in self._open:
+            raise self.diagnostics.reject("CL109", f"`{name.text}` needs itself.", name.span)
+        self._open.append(name.text)
+        try:
+            self._definitions[name.text] = self._value(definition, {})
+        finally:
+            if self._open:
+                self._open.pop()
+        return self._definitions[name.text]
+
+    def _string(self, literal: syntax.StringLiteral, bindings: Bindings) -> str:
+        parts = []
+        for piece in pieces(literal.value):
+            if isinstance(piece, Hole):
+                name = name_in(literal, piece)
+                parts.append(self._printed(self._name(name, bindings), name.span))
+            else:
+                parts.append(piece)
+        length = sum(map(len, parts))
+        if length > LONGEST_TEXT:
+            raise self._too_large(f"{length:,} characters", LONGEST_TEXT, literal.span)
+        return "".join(parts)
+
+    def _binary(self, e: syntax.Binary, bindings: Bindings) -> Value:
+        match e.operator:
+            case "and":
+                return self.condition(e.left, bindings) and self.condition(e.right, bindings)
+            case "..":
+                return self._range(e, bindings)
+            case "in":
+                return self._within(e, bindings)
+        left, right = self._value(e.left, bindings), self._value(e.right, bindings)
+        if e.operator in _RELATIONS:
+            holds = compare(e.operator, left, right)
+            if holds is None:
+                raise self._clash(e, left, right)
+            return holds
+        if isinstance(left, Number) and isinstance(right, Number):
+            return self._arithmetic(e, left, right)
+        if isinstance(left, list) and isinstance(right, list):
+            return self._combined(e, left, right)
+        raise self._clash(e, left, right)
+
+    def _range(self, e: syntax.Binary, bindings: Bindings) -> list[Value]:
+        first, last = self._number(e.left, bindings), self._number(e.right, bindings)
+        for bound, side in ((first, e.left), (last, e.right)):
+            if not bound.is_whole:
+                raise self.diagnostics.reject(
+                    "CL106", f"A range runs over whole numbers; {bound.text} is none.", side.span
+                )
+        start, stop = int(first.value), int(last.value) + 1
+        if stop - start > LONGEST_LIST:
+            raise self._too_large(f"{stop - start:,} values", LONGEST_LIST, e.span)
+        digits = first.text.lstrip("-")
+        width = len(digits) if digits.isdigit() else 1
+        return [Number(float(i), padded(i, width)) for i in range(start, stop)]
+
+    def _within(self, e: syntax.Binary, bindings: Bindings) -> bool:
+        left = self._value(e.left, bindings)
+        if isinstance(e.right, syntax.Binary) and e.right.operator == "..":
+            low, high = (self._number(side, bindings) for side in (e.right.left, e.right.right))
+            above, below = compare(">=", left, low), compare("<=", left, high)
+            if above is None or below is None:
+                raise self._clash(e, left, low)
+            return above and below
+        right = self._value(e.right, bindings)
+        if not isinstance(right, list) or isinstance(left, bool | list):
+            raise self._clash(e, left, right)
+        return any(compare("==", left, member) for member in right)
+
+    def _arithmetic(self, e: syntax.Binary, left: Number, right: Number) -> Number:
+        a, b = left.value, right.value
+        match e.operator:
+            case "+":
+                return number(a + b, (left, right))
+            case "-":
+                return number(a - b, (left, right))
+            case "*":
+                return number(a * b)
+            case "/" if b:
+                return number(a / b)
+            case "/":
+                raise self.diagnostics.reject("CL106", "This divides by zero.", e.span)
+        raise self._clash(e, left, right)
+
+    def _combined(self, e: syntax.Binary, left: list[Value], right: list[Value]) -> list[Value]:
+        if e.operator == "+":
+            if len(left) + len(right) > LONGEST_LIST:
+                size = f"{len(left) + len(right):,} values"
+                raise self._too_large(size, LONGEST_LIST, e.span)
+            return without_repeats([*left, *right])
+        if e.operator not in ("-", "&"):
+            raise self._clash(e, left, right)
+        others = {key for member in right for key in keys(member)}
+        keep_shared = e.operator == "&"
+        return [m for m in left if others.isdisjoint(keys(m)) != keep_shared]
+
+    # ------------------------------------------------------------ comprehensions
+
+    def _comprehension(self, e: syntax.ListExpression, bindings: Bindings) -> list[Value]:
+        generator = e.generator
+        if generator is None or len(e.items) != 1:
+            raise self.diagnostics.reject(
+                "CL105", "A list with `for` has one expression before it.", e.span
+            )
+        found: list[Value] = []
+        characters = 0
+        for inner in self._rows(generator.bindings, bindings, 1, e.span):
+            if generator.condition is None or self.condition(generator.condition, inner):
+                value = self._value(e.items[0], inner)
+                found.append(value)
+                characters += len(value) if isinstance(value, str) else 0
+                if characters > LARGEST_LIST:
+                    size = f"more than {LARGEST_LIST:,} characters"
+                    raise self._too_large(size, LARGEST_LIST, e.span)
+        return found
+
+    def _rows(
+        self, loops: tuple[syntax.Binding, ...], bindings: Bindings, outer: int, span: Span
+    ) -> Iterator[Bindings]:
+        if not loops:
+            yield bindings
+            return
+        domain = self._value(loops[0].domain, bindings)
+        if not isinstance(domain, list):
+            raise self._mistyped("a list", domain, loops[0].domain.span)
+        size = outer * len(domain)
+        if size > LONGEST_LIST:
+            raise self._too_large(f"{size:,} combinations", LONGEST_LIST, span)
+        for member in domain:
+            bound = self._bind(loops[0], member)
+            yield from self._rows(loops[1:], {**bindings, **bound}, size, span)
+
+    def _bind(self, loop: syntax.Binding, member: Value) -> Bindings:
+        if len(loop.names) == 1:
+            return {loop.names[0]: member}
+        if isinstance(member, tuple) and len(member) == len(loop.names):
+            return dict(zip(loop.names, member, strict=True))
+        found = f"{len(member)}" if isinstance(member, tuple) else kind(member)
+        raise self.diagnostics.reject(
+            "CL106",
+            f"The pattern has {len(loop.names)} names and the list's members have {found}.",
+            loop.span,
+        )
+
+    # ------------------------------------------------------------ calls
+
+    def _call(self, e: syntax.Call, bindings: Bindings) -> Value:
+        if e.named or e.clauses or (e.generator and e.name.text != "distinct"):
+            raise self.diagnostics.reject(
+                "CL105", f"`{e.name.text}` takes plain arguments here.", e.span
+            )
+        match e.name.text:
+            case "distinct":
+                return self._distinct(e, bindings)
+            case "token_count":
+                return self._tokens_in(e, bindings)
+            case "file":
+                return self.files.lines(self._strings(e, bindings, 1, 1)[0], e.span)
+            case "rows":
+                name, *columns = self._strings(e, bindings, 2, None)
+                return self.files.rows(name, tuple(columns), e.span)
+        raise unknown_function(e, self.diagnostics)
+
+    def _distinct(self, e: syntax.Call, bindings: Bindings) -> bool:
+        if e.generator is not None:
+            items = syntax.ListExpression(e.arguments, e.generator, e.span)
+            members: list[Value] = self._comprehension(items, bindings)
+        else:
+            members = []
+            for argument in e.arguments:
+                value = self._value(argument, bindings)
+                members += value if isinstance(value, list) else [value]
+        return len(without_repeats(members)) == len(members)
+
+    def _tokens_in(self, e: syntax.Call, bindings: Bindings) -> Number:
+        (text,) = self._strings(e, bindings, 1, 1)
+        if self._token_count is None:
+            raise NeedsTokenizer
+        if text not in self._counts:
+            self._counts[text] = self._token_count(text)
+        return number(self._counts[text])
+
+    def _strings(
+        self, e: syntax.Call, bindings: Bindings, least: int, most: int | None
+    ) -> list[str]:
+        if len(e.arguments) < least or (most is not None and len(e.arguments) > most):
+            wanted = f"{least}" if most == least else f"at least {least}"
+            usage = {
+                "rows": 'rows("pairs.jsonl", "column", ...)',
+                "file": 'file("names.txt")',
+            }.get(e.name.text, f'{e.name.text}("{{slot}}")')
+            raise self.diagnostics.reject(
+                "CL105",
+                f"`{e.name.text}` takes {wanted} texts, not {len(e.arguments)}.",
+                e.span,
+                f"write {usage}",
+            )
+        return [self._printed(self._value(a, bindings), a.span) for a in e.arguments]
+
+    # ------------------------------------------------------------ types
+
+    def _number(self, e: Expression, bindings: Bindings) -> Number:
+        value = self._value(e, bindings)
+        if not isinstance(value, Number):
+            raise self._mistyped("a number", value, e.span)
+        return value
+
+    def _printed(self, value: Value, span: Span) -> str:
+        text = printed(value)
+        if text is None:
+            raise self._mistyped("text or a number", value, span)
+        return text
+
+    def _mistyped(self, wanted: str, value: Value, span: Span, help: str | None = None) -> Reject:
+        return self.diagnostics.reject(
+            "CL106", f"This is {kind(value)}; {wanted} is needed here.", span, help
+        )
+
+    def _clash(self, e: syntax.Binary, left: Value, right: Value) -> Reject:
+        return self.diagnostics.reject(
+            "CL106", f"`{e.operator}` does not take {kind(left)} and {kind(right)}.", e.span
+        )
+
+    def _too_large(self, size: str, limit: int, span: Span) -> Reject:
+        return self.diagnostics.reject(
+            "CL302", f"This makes {size}; the limit is {limit:,}.", span, "make it smaller"
+        )

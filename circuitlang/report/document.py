@@ -1,0 +1,200 @@
+"""The result of a check as a document: the JSON that `circ check --json` prints.
+
+The schema is versioned by `schema_version`: fields may be added under the same version, a
+change of meaning or a removal raises it. `circ check --json-schema` prints the JSON Schema.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = "1"
+
+
+class Form(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class DiagnosticForm(Form):
+    code: str
+    severity: Literal["error", "warning", "note"]
+    title: str
+    message: str
+    help: str | None
+    file: str | None
+    line: int | None = Field(description="counted from 1")
+    column: int | None = Field(description="counted from 1, in characters")
+    end_line: int | None
+    end_column: int | None
+
+
+class ModelForm(Form):
+    name: str = Field(description="the name that `with` uses")
+    reference: str
+    title: str
+    revision: str | None
+    commit: str | None
+    dtype: str
+    device: str
+    bos: bool
+    layers: int
+    heads: int
+    kv_heads: int
+    edges: int
+    note: str = Field(description="what the reader must know of the graph, e.g. ungrouped heads")
+
+
+class CorruptedForm(Form):
+    text: str
+    tokens: tuple[int, ...]
+
+
+class PromptForm(Form):
+    index: int
+    template: str
+    slots: dict[str, str]
+    text: str
+    tokens: tuple[int, ...] = Field(description="token ids, BOS included when the model has one")
+    spans: dict[str, tuple[int, int]] = Field(description="label -> first token, one past the last")
+    token_sets: dict[str, tuple[int, ...]] = Field(description="answer, foil, ... as token ids")
+    corrupted: dict[str, CorruptedForm]
+
+
+class TaskForm(Form):
+    name: str
+    model: str
+    templates: tuple[str, ...]
+    n: int
+    population: int | None
+    enumerated: bool
+    prompts: tuple[PromptForm, ...]
+    references: tuple[PromptForm, ...] = Field(
+        description="reference prompts of mean ablations; empty when no run uses a mean"
+    )
+
+
+class EdgesForm(Form):
+    """A set of edges: the named ones, or all but the named ones."""
+
+    all_except: bool
+    edges: tuple[str, ...]
+
+
+class PositionedForm(Form):
+    """At these token positions of these prompts these edges are live."""
+
+    prompts: tuple[int, ...]
+    positions: tuple[int, ...]
+    live: EdgesForm
+
+
+class AblationForm(Form):
+    name: str
+    kind: Literal["resample", "mean", "zero"]
+    corruption: str | None = Field(description="None with kind mean: clean references")
+    per: tuple[str, ...]
+
+
+class RunForm(Form):
+    """F(S on task under ablation by metric with model free nodes), one entry per metric."""
+
+    set: str = Field(description="S as written")
+    live: EdgesForm | None = Field(description="live edges at every position, free ones included")
+    live_at: tuple[PositionedForm, ...] = Field(description="instead of `live` for positional sets")
+    on: str
+    under: AblationForm | None = Field(description="None when every edge is live")
+    by: str
+    with_: str = Field(serialization_alias="with", validation_alias="with")
+    free: tuple[str, ...]
+    n: int
+    mean: float
+    sd: float
+    values: tuple[float, ...] | None = Field(description="one per prompt, with --per-example")
+
+
+class MemberForm(Form):
+    name: str
+    verdict: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    reason: str | None
+
+
+class ClaimForm(Form):
+    name: str
+    kind: Literal["claim", "assume"]
+    sentence: str | None
+    written: str
+    target: str
+    verdict: Literal["holds", "fails", "undecided", "survived", "invalid", "not run"]
+    ok: bool = Field(description="the claim holds, or meets what the spec expects of it")
+    expected: str | None
+    expected_reason: str | None
+    value: float | None
+    low: float | None
+    high: float | None
+    level: float | None = Field(description="two-sided confidence of low..high")
+    threshold: str
+    region_low: float | None
+    region_high: float | None
+    n: int
+    unit: str
+    method: str
+    n_to_decide: int | None
+    reason: str | None = Field(description="why the verdict is not `holds`")
+    worst: str | None
+    failed: tuple[str, ...] = Field(description="members refuted after Holm's correction")
+    members: tuple[MemberForm, ...]
+    companions: dict[str, float]
+
+
+class ReportForm(Form):
+    name: str
+    sentence: str | None
+    label: str
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+    method: str
+
+
+class PreconditionForm(Form):
+    code: str
+    title: str
+    passed: bool
+    detail: str
+
+
+class InvariantForm(Form):
+    name: str
+    deviation: float = Field(description="largest |logit difference| / max |logit|")
+    passed: bool
+
+
+class CheckDocument(Form):
+    """Everything one `circ check` of one file found."""
+
+    schema_version: str = SCHEMA_VERSION
+    tool: dict[str, str] = Field(description="versions of what produced the numbers")
+    file: str
+    spec: str
+    version: str | None
+    papers: tuple[str, ...]
+    title: str = Field(description="the table's title; says so when the check was a quick one")
+    exit_code: int = Field(description="0 all hold or meet expectations, 1 otherwise, 2 not run")
+    seconds: float
+    seed: int | None
+    diagnostics: tuple[DiagnosticForm, ...]
+    models: tuple[ModelForm, ...] = ()
+    tasks: tuple[TaskForm, ...] = ()
+    preconditions: tuple[PreconditionForm, ...] = ()
+    invariants: tuple[InvariantForm, ...] = ()
+    noise: dict[str, float] = Field(default_factory=dict, description="metric -> numeric noise")
+    runs: tuple[RunForm, ...] = ()
+    claims: tuple[ClaimForm, ...] = ()
+    reports: tuple[ReportForm, ...] = ()

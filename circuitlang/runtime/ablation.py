@@ -1,0 +1,83 @@
+"""What senders outside the edge set carry: values per ablation, for one chunk of prompts.
+
+Resampled values are the outputs of a run on the corrupted tokens of the same prompts. Means are
+taken over the task's reference prompts, once, in batches that do not depend on the sample,
+and looked up by (template, slot values, token layout).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from circuitlang.language.prompt import Prompt, mean_key
+from circuitlang.language.spec import Ablation
+from circuitlang.runtime.models import LoadedModel
+from circuitlang.runtime.reference import run_live
+from circuitlang.runtime.unavailable import NotMeasurable
+
+Values = Sequence[Tensor | None]
+Key = tuple[object, ...]
+
+REFERENCE_BATCH = 16
+
+
+class Ablations:
+    """Ablated values for chunks of one task's prompts; keeps the means it has computed."""
+
+    def __init__(self, model: LoadedModel, references: Sequence[Prompt]) -> None:
+        self.model = model
+        self.references = references
+        self._means: dict[Ablation, dict[Key, Tensor]] = {}
+
+    def values(self, ablation: Ablation, chunk: Sequence[Prompt]) -> Values:
+        """Each sender's ablated value [prompt * position, d_model]; None stands for zero."""
+        if ablation.kind == "zero":
+            return [None] * len(self.model.architecture.senders)
+        if ablation.kind == "resample":
+            tokens = token_tensor(chunk, ablation.corruption, self.model)
+            return run_live(self.model, tokens).outputs
+        if ablation.kind == "mean":
+            means = [self._mean(ablation, prompt) for prompt in chunk]
+            senders = range(len(self.model.architecture.senders))
+            return [torch.cat([mean[sender] for mean in means]) for sender in senders]
+        raise NotMeasurable(f'ablation "{ablation}" has the unknown kind "{ablation.kind}"')
+
+    def _mean(self, ablation: Ablation, prompt: Prompt) -> Tensor:
+        """The mean outputs for the prompt's key: [sender, position, d_model]."""
+        means = self._means.setdefault(ablation, {})
+        key = mean_key(ablation, prompt)
+        if key not in means:
+            group = [one for one in self.references if mean_key(ablation, one) == key]
+            if not group:
+                raise NotMeasurable(_no_references(ablation, prompt), FEWER_KEYS)
+            means[key] = self._average(ablation, group)
+        return means[key]
+
+    def _average(self, ablation: Ablation, group: Sequence[Prompt]) -> Tensor:
+        total: Tensor | None = None
+        for start in range(0, len(group), REFERENCE_BATCH):
+            batch = group[start : start + REFERENCE_BATCH]
+            tokens = token_tensor(batch, ablation.corruption, self.model)
+            outputs = run_live(self.model, tokens).outputs
+            sums = torch.stack([out.view(*tokens.shape, -1).double().sum(0) for out in outputs])
+            total = sums if total is None else total + sums
+        assert total is not None
+        return (total / len(group)).to(self.model.dtype)
+
+
+FEWER_KEYS = "name fewer slots after `per`, or sample prompts of fewer lengths"
+
+
+def _no_references(ablation: Ablation, prompt: Prompt) -> str:
+    slots = [f"{name} = {prompt.slots[name]}" for name in ablation.per if name != "template"]
+    key = ", ".join([f"template {prompt.template}", *slots, f"{len(prompt.tokens)} tokens"])
+    return f'the mean "{ablation}" has no reference prompts like "{prompt.text}" ({key})'
+
+
+def token_tensor(prompts: Sequence[Prompt], corruption: str | None, model: LoadedModel) -> Tensor:
+    """Token ids [prompt, position] of clean or corrupted prompts of one length."""
+    rows = [p.tokens if corruption is None else p.corrupted[corruption] for p in prompts]
+    return torch.tensor(rows, dtype=torch.long, device=model.device)

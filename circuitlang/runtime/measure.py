@@ -1,0 +1,192 @@
+"""Executes runs and evaluates their metrics: requests in, one vector per (run, metric) out.
+
+Prompts are bucketed by token length and cut into chunks. In each chunk every ablation's
+values are computed once and shared by all runs, and a run that others are compared with
+(KL) is executed before them and kept until the last of them is done.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from circuitlang.language.prompt import Prompt, PromptSet
+from circuitlang.language.spec import Ablation, Metric, Run
+from circuitlang.runtime import reference
+from circuitlang.runtime.ablation import Ablations, Values, token_tensor
+from circuitlang.runtime.metrics import (
+    Evaluation,
+    Vector,
+    heads_watched,
+    positions_read,
+    reference_runs,
+)
+from circuitlang.runtime.models import LoadedModel
+from circuitlang.runtime.reference import Outcome
+from circuitlang.runtime.unavailable import ModelUnavailable, NotMeasurable
+
+Requests = Mapping[Run, Sequence[Metric]]
+
+
+def measure(
+    model: LoadedModel,
+    prompts: PromptSet,
+    requests: Requests,
+    *,
+    chunk: int = 32,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[tuple[Run, Metric], Vector]:
+    """Every requested metric of every run, as float64 vectors in the order of `prompts.prompts`.
+
+    `chunk` is the largest number of prompts that run together; `progress` gets the executed
+    and the total number of (run, chunk) pairs. Raises `NotMeasurable` for prompts that the
+    model or a metric cannot take, and `ModelUnavailable` when memory runs out.
+    """
+    check_prompts(model, prompts.prompts)
+    plan = Plan(requests)
+    ablations = Ablations(model, prompts.references)
+    results = {
+        (run, metric): np.full(len(prompts.prompts), np.nan)
+        for run, metrics in requests.items()
+        for metric in metrics
+    }
+    pieces = list(chunks(prompts.prompts, chunk))
+    done, total = 0, len(pieces) * len(plan.order)
+    for rows in pieces:
+        here = Chunk(model, [prompts.prompts[row] for row in rows], plan, ablations)
+        with explained_memory(model, len(rows)):
+            for run, values in here.measured():
+                for metric, vector in values.items():
+                    results[run, metric][rows] = vector
+                done += 1
+                if progress is not None:
+                    progress(done, total)
+    return results
+
+
+def check_prompts(model: LoadedModel, prompts: Sequence[Prompt]) -> None:
+    """Raises `NotMeasurable` for a prompt that does not fit the model."""
+    context, vocabulary = model.shape.context, model.shape.vocab
+    for prompt in prompts:
+        if not prompt.tokens:
+            raise NotMeasurable(f'prompt {prompt.index} "{prompt.text}" has no tokens')
+        if context is not None and len(prompt.tokens) > context:
+            raise NotMeasurable(
+                f'"{prompt.text[:60]}" has {len(prompt.tokens)} tokens, '
+                f"and the model reads at most {context}",
+                "shorten the prompts",
+            )
+        for name, tokens in [("clean", prompt.tokens), *prompt.corrupted.items()]:
+            if len(tokens) != len(prompt.tokens):
+                raise NotMeasurable(f'"{prompt.text}": {name} has another number of tokens')
+            if not 0 <= min(tokens) <= max(tokens) < vocabulary:
+                raise NotMeasurable(
+                    f'"{prompt.text}" has token ids outside the model\'s vocabulary of {vocabulary}',
+                    "use the model's own tokenizer",
+                )
+
+
+def chunks(prompts: Sequence[Prompt], size: int) -> Iterator[list[int]]:
+    """Row numbers of prompts that run together: equal token length, at most `size` of them."""
+    buckets: dict[int, list[int]] = {}
+    for row, prompt in enumerate(prompts):
+        buckets.setdefault(len(prompt.tokens), []).append(row)
+    for _, rows in sorted(buckets.items()):
+        for start in range(0, len(rows), max(size, 1)):
+            yield rows[start : start + max(size, 1)]
+
+
+class Plan:
+    """The requested runs and those they are compared with, each after what it needs."""
+
+    def __init__(self, requests: Requests) -> None:
+        self.requests = requests
+        self.needs: dict[Run, list[Run]] = {}
+        for run in requests:
+            self._add(run)
+        self.order = list(self.needs)
+        self.uses = Counter(other for others in self.needs.values() for other in others)
+
+    def _add(self, run: Run) -> None:
+        if run in self.needs:
+            return
+        metrics = self.requests.get(run, ())
+        others = [o for m in metrics for o in reference_runs(m.expression) if o != run]
+        for other in dict.fromkeys(others):
+            if (other.model.reference, other.task) != (run.model.reference, run.task):
+                raise NotMeasurable("kl compares two runs of one model on one task")
+            self._add(other)
+        self.needs[run] = list(dict.fromkeys(others))
+
+    def positions(self, run: Run, prompts: Sequence[Prompt]) -> tuple[int, ...]:
+        """The positions at which the run's logits are read, by its metrics or by others'."""
+        found: set[int] = set()
+        for reader, others in self.needs.items():
+            if reader == run or run in others:
+                for metric in self.requests.get(reader, ()):
+                    found |= positions_read(metric.expression, prompts)
+        return tuple(sorted(found))
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Prompts of one length on which all runs of a plan are executed."""
+
+    model: LoadedModel
+    prompts: Sequence[Prompt]
+    plan: Plan
+    ablations: Ablations
+
+    def measured(self) -> Iterator[tuple[Run, dict[Metric, Vector]]]:
+        """Each run with its metrics' values on these prompts, in the plan's order."""
+        ablated: dict[Ablation, Values] = {}
+        kept: dict[Run, Outcome] = {}
+        waiting = Counter(self.plan.uses)
+        for run in self.plan.order:
+            metrics = self.plan.requests.get(run, ())
+            outcome = self._execute(run, metrics, ablated)
+            evaluation = Evaluation(outcome, self.prompts, {**kept, run: outcome})
+            yield run, {metric: evaluation.value(metric.expression) for metric in metrics}
+            for other in self.plan.needs[run]:
+                waiting[other] -= 1
+                if not waiting[other]:
+                    del kept[other]
+            if waiting[run]:
+                kept[run] = outcome
+
+    def _execute(
+        self, run: Run, metrics: Iterable[Metric], ablated: dict[Ablation, Values]
+    ) -> Outcome:
+        if run.ablation is not None and run.ablation not in ablated:
+            ablated[run.ablation] = self.ablations.values(run.ablation, self.prompts)
+        heads = {head for metric in metrics for head in heads_watched(metric.expression)}
+        full = reference.run(
+            self.model,
+            token_tensor(self.prompts, None, self.model),
+            reference.regions_of(run.live, [prompt.layout for prompt in self.prompts]),
+            None if run.ablation is None else ablated[run.ablation],
+            self.plan.positions(run, self.prompts),
+            heads,
+        )
+        return Outcome(full.positions, full.logits, full.patterns)
+
+
+@contextmanager
+def explained_memory(model: LoadedModel, size: int) -> Iterator[None]:
+    """Turns running out of memory into `ModelUnavailable`."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        if not known and "allocate memory" not in str(error):
+            raise
+        raise ModelUnavailable(
+            model.reference.reference,
+            f"there is not enough memory to run {size} prompts at a time",
+            "use a smaller chunk",
+        ) from error

@@ -1,0 +1,222 @@
+"""Metrics: from the logits and attention patterns of a run to one number per prompt.
+
+All arithmetic is in float64; log-probabilities are a float64 log-softmax of the model's
+logits. Probabilities, ranks, attention and indicators have no unit; logits, log-probabilities,
+KL and loss are in nats.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from circuitlang.language.architecture import Node
+from circuitlang.language.edges import Place, Position
+from circuitlang.language.prompt import Prompt
+from circuitlang.language.spec import (
+    AttentionScore,
+    Divergence,
+    Loss,
+    MetricConstant,
+    MetricExpression,
+    MetricOperation,
+    Run,
+    TokenScore,
+    TopToken,
+)
+from circuitlang.runtime.reference import Outcome
+from circuitlang.runtime.unavailable import NotMeasurable
+
+Vector = npt.NDArray[np.float64]
+
+OPERATORS: dict[str, Callable[..., Vector]] = {
+    "+": np.add,
+    "-": np.subtract,
+    "*": np.multiply,
+    "/": np.divide,
+    "neg": np.negative,
+    "abs": np.abs,
+    "min": np.minimum,
+    "max": np.maximum,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+
+
+def leaves(expression: MetricExpression) -> Iterator[MetricExpression]:
+    """The scores an expression is made of."""
+    if isinstance(expression, MetricOperation):
+        for operand in expression.operands:
+            yield from leaves(operand)
+    else:
+        yield expression
+
+
+def reference_runs(expression: MetricExpression) -> list[Run]:
+    """The runs whose logits the expression compares with."""
+    return [leaf.reference for leaf in leaves(expression) if isinstance(leaf, Divergence)]
+
+
+def heads_watched(expression: MetricExpression) -> list[Node]:
+    return [leaf.head for leaf in leaves(expression) if isinstance(leaf, AttentionScore)]
+
+
+def positions_read(expression: MetricExpression, prompts: Sequence[Prompt]) -> set[int]:
+    """The token positions whose logits the expression reads in some of the prompts."""
+    found: set[int] = set()
+    for leaf in leaves(expression):
+        for prompt in prompts:
+            match leaf:
+                case TokenScore() | Divergence() | TopToken():
+                    found.add(one_token(leaf.position, prompt))
+                case Loss():
+                    found.update(token - 1 for token in predicted(leaf.place, prompt))
+    return found
+
+
+class Evaluation:
+    """Evaluates metrics of one run on one chunk; `references` are the outcomes it compares with."""
+
+    def __init__(
+        self, outcome: Outcome, prompts: Sequence[Prompt], references: Mapping[Run, Outcome]
+    ) -> None:
+        self.outcome = outcome
+        self.prompts = prompts
+        self.references = references
+        self._log_probabilities: dict[Position, Tensor] = {}
+
+    def value(self, expression: MetricExpression) -> Vector:
+        """One float64 number per prompt."""
+        match expression:
+            case MetricConstant():
+                return np.full(len(self.prompts), expression.value)
+            case MetricOperation():
+                values = [self.value(operand) for operand in expression.operands]
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    return OPERATORS[expression.operator](*values).astype(np.float64)
+            case TokenScore():
+                return self._token_score(expression)
+            case Divergence():
+                return self._divergence(expression)
+            case Loss():
+                return self._loss(expression)
+            case AttentionScore():
+                return self._attention(expression)
+            case TopToken():
+                return self._top_token(expression)
+
+    def _token_score(self, score: TokenScore) -> Vector:
+        logarithms = score.kind in ("prob", "logprob")
+        rows = self._log_probs(score.position) if logarithms else self._logits(score.position)
+        read = SCORES.get(score.kind)
+        if read is None:
+            raise NotMeasurable(f'there is no token score "{score.kind}"')
+        numbers = []
+        for row, prompt in zip(rows, self.prompts, strict=True):
+            tokens = answer_tokens(score.tokens, prompt, may_be_empty=score.kind == "prob")
+            if score.kind == "logit" and len(tokens) > 1 and score.pool not in POOLS:
+                raise NotMeasurable(
+                    f'logit({score.tokens}) has {len(tokens)} tokens in "{prompt.text}"',
+                    f"write mean(logit({score.tokens})) or max(logit({score.tokens}))",
+                )
+            numbers.append(read(row, torch.tensor(tokens, dtype=torch.long), score.pool))
+        return np.array([number.item() for number in numbers])
+
+    def _divergence(self, score: Divergence) -> Vector:
+        other = self.references[score.reference]
+        reference = Evaluation(other, self.prompts, {})._log_probs(score.position)
+        this = self._log_probs(score.position)
+        return (reference.exp() * (reference - this)).sum(-1).numpy()
+
+    def _loss(self, score: Loss) -> Vector:
+        numbers = []
+        for index, prompt in enumerate(self.prompts):
+            tokens = predicted(score.place, prompt)
+            at = [self.outcome.positions.index(token - 1) for token in tokens]
+            rows = _log_softmax(self.outcome.logits[index, at])
+            true = torch.tensor([prompt.tokens[token] for token in tokens])
+            numbers.append(-rows.gather(1, true[:, None]).mean().item())
+        return np.array(numbers)
+
+    def _attention(self, score: AttentionScore) -> Vector:
+        pattern = self.outcome.patterns[score.head].double().cpu()
+        numbers = []
+        for index, prompt in enumerate(self.prompts):
+            queries = sorted(score.query.tokens(prompt.layout))
+            keys = sorted(score.key.tokens(prompt.layout))
+            numbers.append(pattern[index, queries][:, keys].sum(1).mean().item())
+        return np.array(numbers)
+
+    def _top_token(self, score: TopToken) -> Vector:
+        best = self._logits(score.position).argmax(-1).tolist()
+        hits = [
+            token in answer_tokens(score.tokens, prompt, may_be_empty=True)
+            for token, prompt in zip(best, self.prompts, strict=True)
+        ]
+        return np.array(hits, dtype=np.float64)
+
+    def _logits(self, position: Position) -> Tensor:
+        """The logits at `position` of each prompt: [prompt, vocab] float64."""
+        at = [self.outcome.positions.index(one_token(position, p)) for p in self.prompts]
+        return self.outcome.logits[range(len(at)), at].double().cpu()
+
+    def _log_probs(self, position: Position) -> Tensor:
+        if position not in self._log_probabilities:
+            self._log_probabilities[position] = self._logits(position).log_softmax(-1)
+        return self._log_probabilities[position]
+
+
+def _log_softmax(logits: Tensor) -> Tensor:
+    return logits.double().cpu().log_softmax(-1)
+
+
+POOLS: dict[str | None, Callable[[Tensor], Tensor]] = {
+    "mean": lambda values: values.mean(),
+    "max": lambda values: values.max(),
+}
+
+SCORES: dict[str, Callable[[Tensor, Tensor, str | None], Tensor]] = {
+    "logit": lambda row, tokens, pool: POOLS.get(pool, torch.sum)(row[tokens]),
+    "logprob": lambda row, tokens, pool: row[tokens].logsumexp(0),
+    "prob": lambda row, tokens, pool: row[tokens].exp().sum(),
+    "rank": lambda row, tokens, pool: (row > row[tokens].max()).sum(),
+}
+
+
+def answer_tokens(name: str, prompt: Prompt, *, may_be_empty: bool) -> list[int]:
+    """The ids of a named token set, each once."""
+    tokens = list(dict.fromkeys(prompt.answers.get(name, ())))
+    if not tokens and not may_be_empty:
+        raise NotMeasurable(f'"{prompt.text}" has no token in the set {name}')
+    return tokens
+
+
+def one_token(position: Position, prompt: Prompt) -> int:
+    """The token at a position that must be a single one."""
+    tokens = position.tokens(prompt.layout)
+    if len(tokens) != 1:
+        raise NotMeasurable(
+            f'{position} covers {len(tokens)} tokens in "{prompt.text}"',
+            f"say first({position.label}) or last({position.label})",
+        )
+    return tokens[0]
+
+
+def predicted(place: Place, prompt: Prompt) -> list[int]:
+    """The tokens of `place`, each of which must have one before it."""
+    tokens = sorted(place.tokens(prompt.layout))
+    if not tokens or tokens[0] == 0:
+        raise NotMeasurable(
+            f'loss({place}) asks for the first token of "{prompt.text}", which nothing predicts',
+            "start the span later, or begin prompts with BOS (`bos yes`)",
+        )
+    return tokens

@@ -1,0 +1,218 @@
+"""Whole measurements: chunks, buckets, references, means and the errors of bad prompts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from circuitlang.language.architecture import Node
+from circuitlang.language.edges import END, NOTHING, Place, Position, uniform
+from circuitlang.language.prompt import mean_key
+from circuitlang.language.spec import (
+    Ablation,
+    AttentionScore,
+    Divergence,
+    Metric,
+    MetricOperation,
+    Run,
+    TokenScore,
+)
+from circuitlang.runtime.ablation import Ablations
+from circuitlang.runtime.measure import chunks, measure
+from circuitlang.runtime.reference import run_live
+from circuitlang.runtime.unavailable import ModelUnavailable, NotMeasurable
+from tests.runtime.dense import Weights, evaluate
+from tests.tiny_models import CONTEXT, prompt_set
+
+HERE = Position(END)
+DIFFERENCE = Metric(
+    "difference",
+    MetricOperation(
+        "-", (TokenScore("logit", "answer", HERE), TokenScore("logit", "foil", HERE, "mean"))
+    ),
+    False,
+)
+INSIDE = Metric("inside", TokenScore("logprob", "answer", Position("A")), False)
+ATTENTION = Metric(
+    "attention",
+    AttentionScore(Node("head", 1, 0), Place((HERE,)), Place((Position("B"),))),
+    False,
+)
+SWAP = Ablation("swap", "resample", "other")
+MEAN = Ablation("average", "mean", "other", ("template", "parity"))
+ZERO = Ablation("zero", "zero")
+
+
+def runs_of(model):
+    half = uniform(int("01" * (model.architecture.size // 2), 2))
+    everything = uniform(model.architecture.everything)
+    positional = half.at(Place((Position("A"), HERE)))
+    return {
+        "M": Run(model.reference, "task", None, everything),
+        "none": Run(model.reference, "task", SWAP, NOTHING),
+        "half": Run(model.reference, "task", SWAP, half),
+        "zero": Run(model.reference, "task", ZERO, half),
+        "mean": Run(model.reference, "task", MEAN, half),
+        "positional": Run(model.reference, "task", SWAP, positional),
+    }
+
+
+def by_hand(model, prompts, run, metric_prompt):
+    """The difference metric of one prompt, from the dense evaluator."""
+    weights = Weights(model.plain)
+
+    def outputs(one):
+        tokens = torch.tensor([one])
+        return evaluate(
+            model.architecture, weights, tokens, [[model.architecture.everything] * len(one)], None
+        )[1]
+
+    prompt = metric_prompt
+    values = None
+    if run.ablation == SWAP:
+        values = outputs(prompt.corrupted["other"])
+    elif run.ablation == MEAN:
+        group = [r for r in prompts.references if mean_key(MEAN, r) == mean_key(MEAN, prompt)]
+        each = [outputs(r.corrupted["other"]) for r in group]
+        values = [torch.stack(one).mean(0) for one in zip(*each, strict=True)]
+    tokens = torch.tensor([prompt.tokens])
+    rows = [run.live.rows(prompt.layout)]
+    logits = evaluate(model.architecture, weights, tokens, rows, values)[0][0, -1]
+    return (
+        logits[prompt.answers["answer"][0]] - logits[list(prompt.answers["foil"])].mean()
+    ).item()
+
+
+@pytest.mark.parametrize("family", ["gpt2", "neox", "llama"])
+def test_every_kind_of_run_agrees_with_the_dense_evaluator(tiny, family):
+    model = tiny(family)
+    prompts = prompt_set([8, 11, 8, 9, 8, 11], references=36)
+    runs = runs_of(model)
+    results = measure(model, prompts, {run: [DIFFERENCE] for run in runs.values()}, chunk=2)
+    for run in runs.values():
+        expected = [by_hand(model, prompts, run, one) for one in prompts.prompts]
+        assert results[run, DIFFERENCE] == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+def test_results_do_not_depend_on_chunks_or_company(tiny):
+    model = tiny("gpt2")
+    prompts = prompt_set([8, 11, 8, 9, 8, 11], references=36)
+    runs = list(runs_of(model).values())
+    metrics = [DIFFERENCE, INSIDE, ATTENTION]
+    together = measure(model, prompts, dict.fromkeys(runs, metrics), chunk=32)
+    for run in runs:
+        alone = measure(model, prompts, {run: metrics}, chunk=1)
+        for metric in metrics:
+            assert alone[run, metric].dtype == np.float64
+            assert alone[run, metric] == pytest.approx(together[run, metric], rel=1e-4, abs=1e-4)
+
+
+def test_means_do_not_depend_on_the_sample(tiny):
+    model = tiny("gpt2")
+    prompts = prompt_set([8, 8, 8, 8], references=40)
+    run = runs_of(model)["mean"]
+    whole = measure(model, prompts, {run: [DIFFERENCE]})[run, DIFFERENCE]
+    fewer = replace(prompts, prompts=prompts.prompts[2:])
+    assert measure(model, fewer, {run: [DIFFERENCE]})[run, DIFFERENCE] == pytest.approx(
+        whole[2:], abs=1e-5
+    )
+
+
+def test_kl_references_are_executed_and_compared(tiny):
+    model = tiny("gpt2")
+    runs, prompts = runs_of(model), prompt_set([8, 9, 8])
+    to_model = Metric("kl", Divergence(runs["M"], HERE), True)
+    to_half = Metric("kl", Divergence(runs["half"], Position("A")), True)
+    seen = []
+    requests = {runs["none"]: [to_model, to_half], runs["M"]: [to_model]}
+    results = measure(model, prompts, requests, progress=lambda *at: seen.append(at))
+    assert results[runs["M"], to_model] == pytest.approx([0, 0, 0], abs=1e-12)
+    for row, prompt in enumerate(prompts.prompts):
+        clean = model.unhooked(torch.tensor([prompt.tokens]))[0, -1].double().log_softmax(-1)
+        other = (
+            model.unhooked(torch.tensor([prompt.corrupted["other"]]))[0, -1]
+            .double()
+            .log_softmax(-1)
+        )
+        by_hand = (clean.exp() * (clean - other)).sum().item()
+        assert results[runs["none"], to_model][row] == pytest.approx(by_hand, rel=1e-4, abs=1e-6)
+    assert (results[runs["none"], to_half] > 0).all()
+    assert seen[-1] == (6, 6)
+    assert len(seen) == 6
+
+
+def test_prompts_that_do_not_fit_are_refused(tiny):
+    model = tiny("gpt2")
+    run = runs_of(model)["M"]
+    with pytest.raises(NotMeasurable, match=f"at most {CONTEXT}"):
+        measure(model, prompt_set([CONTEXT + 1]), {run: [DIFFERENCE]})
+    prompts = prompt_set([8])
+    strange = replace(prompts.prompts[0], tokens=(*prompts.prompts[0].tokens[:-1], 4000))
+    with pytest.raises(NotMeasurable, match="vocabulary"):
+        measure(model, replace(prompts, prompts=(strange,)), {run: [DIFFERENCE]})
+    shorter = replace(prompts.prompts[0], corrupted={"other": (2, 3)})
+    with pytest.raises(NotMeasurable, match="another number of tokens"):
+        measure(model, replace(prompts, prompts=(shorter,)), {run: [DIFFERENCE]})
+
+
+def test_a_prompt_at_the_limit_of_the_context_runs(tiny):
+    model = tiny("gpt2")
+    run = runs_of(model)["half"]
+    results = measure(model, prompt_set([CONTEXT]), {run: [DIFFERENCE]})
+    assert np.isfinite(results[run, DIFFERENCE]).all()
+
+
+def test_a_mean_without_references_says_for_which_prompt(tiny):
+    model = tiny("gpt2")
+    with pytest.raises(NotMeasurable, match="no reference prompts like"):
+        measure(model, prompt_set([8], references=0), {runs_of(model)["mean"]: [DIFFERENCE]})
+
+
+def test_interrupting_leaves_no_hooks_behind(tiny):
+    model = tiny("gpt2")
+    prompts, run = prompt_set([8, 9]), runs_of(model)["half"]
+    before = model.bridge(torch.tensor([prompts.prompts[0].tokens]))
+
+    def interrupt(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure(model, prompts, {run: [DIFFERENCE]}, progress=interrupt)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "circuitlang.runtime.reference._Execution._record", lambda *_: interrupt(0, 0)
+        )
+        with pytest.raises(KeyboardInterrupt):
+            measure(model, prompts, {run: [DIFFERENCE]})
+    after = model.bridge(torch.tensor([prompts.prompts[0].tokens]))
+    assert torch.equal(before, after)
+
+
+def test_running_out_of_memory_is_explained(tiny):
+    model = tiny("gpt2")
+    with pytest.MonkeyPatch.context() as patch:
+
+        def fail(*_):
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+
+        patch.setattr("circuitlang.runtime.reference._Execution._record", fail)
+        with pytest.raises(ModelUnavailable, match="not enough memory"):
+            measure(model, prompt_set([8]), {runs_of(model)["M"]: [DIFFERENCE]})
+
+
+def test_chunks_hold_one_length_and_cover_everything():
+    prompts = prompt_set([8, 9, 8, 8, 9, 11]).prompts
+    pieces = list(chunks(prompts, 2))
+    assert sorted(row for piece in pieces for row in piece) == list(range(6))
+    assert all(len({len(prompts[row].tokens) for row in piece}) == 1 for piece in pieces)
+    assert max(map(len, pieces)) == 2
+
+
+def test_zero_values_are_marked_as_absent(tiny):
+    model = tiny("gpt2")
+    prompts = prompt_set([8])
+    assert set(Ablations(model, ()).values(ZERO, prompts.prompts)) == {None}
+    assert len(run_live(model, torch.tensor([prompts.prompts[0].tokens])).outputs) == 11

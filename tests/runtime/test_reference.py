@@ -1,0 +1,182 @@
+"""The reference executor against an unhooked forward, a dense evaluator and TransformerLens."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+
+from circuitlang.language.architecture import Edge, Node, Receiver
+from circuitlang.language.edges import END, NOTHING, EdgeSet, Place, Position, uniform
+from circuitlang.runtime.reference import regions_of, run, run_live
+from tests.runtime.dense import Weights, evaluate
+from tests.tiny_models import FAMILIES, prompt_set
+
+LIMIT = {"float32": 2e-5, "float64": 1e-13}
+
+
+def tokens_of(prompts, corruption=None):
+    return torch.tensor(
+        [p.tokens if corruption is None else p.corrupted[corruption] for p in prompts]
+    )
+
+
+def relative(one, other):
+    return (one.double() - other.double()).abs().max().item() / max(other.abs().max().item(), 1e-3)
+
+
+def executed(model, live, values, prompts, heads=()):
+    positions = range(len(prompts[0].tokens))
+    regions = regions_of(live, [p.layout for p in prompts])
+    return run(model, tokens_of(prompts), regions, values, positions, heads)
+
+
+def expected(model, live, values, prompts):
+    rows = [live.rows(p.layout) for p in prompts]
+    shaped = None
+    if values is not None:
+        shaped = [v.view(len(prompts), len(prompts[0].tokens), -1).double() for v in values]
+    return evaluate(model.architecture, Weights(model.plain), tokens_of(prompts), rows, shaped)
+
+
+@pytest.fixture
+def prompts():
+    return prompt_set([9, 9, 9]).prompts
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_all_edges_live_is_the_model(tiny, family, dtype, prompts):
+    model = tiny(family, dtype)
+    whole = executed(model, uniform(model.architecture.everything), None, prompts)
+    assert whole.logits.dtype == model.dtype
+    assert relative(whole.logits, model.unhooked(tokens_of(prompts))) < LIMIT[dtype]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_edge_live_is_the_corrupted_run(tiny, family, prompts):
+    model = tiny(family)
+    corrupted = tokens_of(prompts, "other")
+    nothing = executed(model, NOTHING, run_live(model, corrupted).outputs, prompts)
+    assert relative(nothing.logits, model.unhooked(corrupted)) < LIMIT["float32"]
+
+
+def random_set(rng: random.Random, size: int, density: float) -> EdgeSet:
+    return uniform(sum(1 << bit for bit in range(size) if rng.random() < density))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("density", [0.05, 0.5, 0.95])
+@pytest.mark.parametrize("kind", ["resample", "zero"])
+def test_random_edge_sets_agree_with_the_dense_evaluator(tiny, family, density, kind, prompts):
+    model = tiny(family)
+    rng = random.Random(f"{family} {density} {kind}")
+    live = random_set(rng, model.architecture.size, density)
+    values, dense = [None] * len(model.architecture.senders), None
+    if kind == "resample":
+        values = dense = run_live(model, tokens_of(prompts, "other")).outputs
+    head = Node("head", 1, 2)
+    ours = executed(model, live, values, prompts, [head])
+    logits, outputs, patterns = expected(model, live, dense, prompts)
+    assert relative(ours.logits, logits) < LIMIT["float32"]
+    assert (ours.patterns[head] - patterns["a1.h2"]).abs().max() < 1e-5
+    for one, other in zip(ours.outputs, outputs, strict=True):
+        assert relative(one, other.flatten(0, 1)) < 1e-4
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_positional_sets_agree_with_the_dense_evaluator(tiny, family, prompts):
+    model = tiny(family)
+    rng = random.Random(family)
+    sets = [random_set(rng, model.architecture.size, 0.5) for _ in range(4)]
+    span, last = Place((Position("A"), Position("B", "last"))), Place((Position(END),))
+    after = Place((Position("A", shift=1),))
+    live = (sets[0] | sets[1].at(span)) - (sets[2] & sets[3]).at(last) - sets[0].at(after)
+    values = run_live(model, tokens_of(prompts, "other")).outputs
+    ours = executed(model, live, values, prompts)
+    assert relative(ours.logits, expected(model, live, values, prompts)[0]) < LIMIT["float32"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("port", ["q", "k", "v"])
+def test_one_edge_agrees_with_direct_path_patching(tiny, family, port, prompts):
+    """The oracle that ships with TransformerLens; under GQA on the expanded weights."""
+    from transformer_lens.patching import get_act_patch_direct_path
+
+    model, sender = tiny(family), 1
+    clean, corrupted = tokens_of(prompts), tokens_of(prompts, "other")
+    _, clean_cache = model.bridge.run_with_cache(clean)
+    _, corrupted_cache = model.bridge.run_with_cache(corrupted)
+    score = torch.randn(model.shape.vocab, generator=torch.Generator().manual_seed(0))
+
+    def metric(logits):
+        return (logits[:, -1] @ score).mean()
+
+    oracle = get_act_patch_direct_path(
+        model.bridge,
+        corrupted,
+        clean_cache,
+        corrupted_cache,
+        metric,
+        0,
+        sender,
+        port,
+        verbose=False,
+    )
+    everything = uniform(model.architecture.everything)
+    values = run_live(model, clean).outputs
+    end = (clean.shape[1] - 1,)
+    for head in range(model.shape.heads):
+        edge = Edge(Node("head", 0, sender), Receiver(Node("head", 1, head), port))
+        live = everything - uniform(model.architecture.mask([edge]))
+        ours = run(model, corrupted, regions_of(live, [p.layout for p in prompts]), values, end)
+        assert metric(ours.logits).item() == pytest.approx(
+            oracle[1, head].item(), rel=1e-4, abs=1e-4
+        )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "edge", ["a0.h3->m1", "m0->m1", "input->m0", "a1.h0->logits", "m1->logits", "input->logits"]
+)
+def test_one_edge_is_a_difference_added_where_it_ends(tiny, family, edge, prompts):
+    model = tiny(family)
+    clean, corrupted = tokens_of(prompts), tokens_of(prompts, "other")
+    sender, receiver = edge.split("->")
+    index = [str(node) for node in model.architecture.senders].index(sender)
+    here, there = run_live(model, clean).outputs[index], run_live(model, corrupted).outputs[index]
+    change = (there - here).view(*clean.shape, -1)
+    point = "ln_final.hook_in" if receiver == "logits" else f"blocks.{receiver[1:]}.hook_mlp_in"
+    patched = model.bridge.run_with_hooks(
+        clean, fwd_hooks=[(point, lambda value, hook: value + change)]
+    )
+    from circuitlang.language.architecture import parse_edge
+
+    live = uniform(model.architecture.everything & ~model.architecture.mask([parse_edge(edge)]))
+    values = run_live(model, corrupted).outputs
+    assert relative(executed(model, live, values, prompts).logits, patched) < LIMIT["float32"]
+
+
+def test_only_the_wanted_positions_have_logits(tiny, prompts):
+    model = tiny("gpt2")
+    whole = run_live(model, tokens_of(prompts), range(9))
+    some = run_live(model, tokens_of(prompts), (2, 8))
+    assert some.logits.shape == (3, 2, model.shape.vocab)
+    assert torch.equal(some.logits, whole.logits[:, [2, 8]])
+    assert run_live(model, tokens_of(prompts)).logits.shape[1] == 0
+
+
+def test_edges_left_out_need_ablated_values(tiny, prompts):
+    with pytest.raises(ValueError, match="ablated values"):
+        executed(tiny("gpt2"), NOTHING, None, prompts)
+
+
+def test_key_value_heads_are_expanded_and_weights_shared(tiny):
+    model = tiny("llama")
+    assert model.shape.kv_heads == 2
+    assert model.bridge.cfg.n_key_value_heads in (None, 4)
+    assert model.loading_error < 1e-5
+    assert model.bridge.blocks[0].mlp.gate.original_component.weight.data_ptr() == (
+        model.plain.model.layers[0].mlp.gate_proj.weight.data_ptr()
+    )
