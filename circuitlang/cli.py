@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -126,18 +127,17 @@ def show(
 ) -> None:
     """Print a form that the spec takes on its way, or one claim written out."""
     from circuitlang import pipeline
-    from circuitlang.report import forms
 
-    options = pipeline.Options(samples=samples, seed=seed)
     if claim is not None:
-        front, text = forms.claim_text(file, claim)
-    elif stage in forms.STAGES:
+        front, text = pipeline.show_claim(file, claim)
+    elif stage in pipeline.STAGES:
+        options = pipeline.Options(samples=samples, seed=seed)
         with _progress(False) as progress:
-            front, text = forms.STAGES[stage](file, options, progress)
+            front, text = pipeline.show(file, stage, options, progress)
     else:
         from circuitlang.language.diagnostics import suggestion
 
-        meant = suggestion(stage, forms.STAGES) or f"stages are {', '.join(forms.STAGES)}"
+        meant = suggestion(stage, pipeline.STAGES) or f"stages are {', '.join(pipeline.STAGES)}"
         _stderr().print(f"There is no stage `{stage}`; {meant}.", markup=False)
         raise typer.Exit(2)
     _print_diagnostics(front.found)
@@ -150,14 +150,13 @@ def show(
 def plan(file: OneFile, as_json: AsJson = False, samples: Samples = None) -> None:
     """Say what a check would run, without loading weights."""
     from circuitlang import pipeline
-    from circuitlang.report.plan import plan_form, plan_text
+    from circuitlang.compiler.cost import cost_text
 
-    front = pipeline.lint(file, pipeline.Options(samples=samples))
+    front, cost = pipeline.plan(file, pipeline.Options(samples=samples))
     _print_diagnostics(front.found)
-    if front.resolved is None or front.diagnostics.has_errors:
+    if cost is None:
         raise typer.Exit(2)
-    form = plan_form(front, samples)
-    print(json.dumps(form.model_dump(), indent=2) if as_json else plan_text(form))
+    print(json.dumps(asdict(cost), indent=1) if as_json else cost_text(cost))
 
 
 @app.command()

@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from circuitlang.compiler.collect import Needed, collect, expand_examples, measurements
+from circuitlang.compiler.cost import Cost, cost
+from circuitlang.compiler.show import runs_text
+from circuitlang.language.parse import parse
 from circuitlang.language.diagnostics import Diagnostic, Diagnostics, suggestion
 from circuitlang.language.models import Found, find
 from circuitlang.language.prompt import PromptSet, mean_key
@@ -531,3 +534,85 @@ def evaluate(path: Path, expression: str, options: Options, progress: Progress) 
         )
         estimates = ((item, estimate_report(item, Estimator(sample))),)
     return Outcome(path, front, time.monotonic() - started, measured, results, found, estimates)
+
+
+# ---------------------------------------------------------------- printed forms
+
+STAGES = ("tree", "spec", "prompts", "runs")
+
+
+def show(path: Path, stage: str, options: Options, progress: Progress) -> tuple[Front, str]:
+    """One form of the spec as text; empty where errors stopped it."""
+    from circuitlang.language.show import spec_text, tree_text
+
+    if stage == "tree":
+        front = Front(Diagnostics())
+        source = load(path, front.diagnostics)
+        text = tree_text(parse(source, front.diagnostics)) if source else ""
+        return front, text
+    if stage == "spec":
+        front = resolve_file(path)
+        resolved = front.resolved
+        return front, spec_text(resolved.spec, resolved.tasks) if resolved else ""
+    front = fetched_front(path, options, progress)
+    if front.resolved is None or front.diagnostics.has_errors:
+        return front, ""
+    return front, _prompts_text(front) if stage == "prompts" else _runs_text(front)
+
+
+def _prompts_text(front: Front) -> str:
+    from circuitlang.language.show_prompts import show_prompts
+    from circuitlang.language.tokenizer import PromptTokenizer
+
+    assert front.resolved is not None
+    blocks = []
+    for (_, name), drawn in front.prompts.items():
+        path = front.resolved.found[name].tokenizer
+        assert path is not None
+        blocks.append(show_prompts(drawn, PromptTokenizer.open(path)))
+    return "\n\n".join(blocks)
+
+
+def _runs_text(front: Front) -> str:
+    counts = {task: len(drawn.prompts) for (task, _), drawn in front.prompts.items()}
+    needed = needed_runs(front, (expand_examples(form, counts) for form, _ in front.asked))
+    return runs_text(needed)
+
+
+def show_claim(path: Path, name: str) -> tuple[Front, str]:
+    """One claim or report written out down to F alone."""
+    from circuitlang.language import syntax
+    from circuitlang.language.show import claim_text
+
+    front = resolve_file(path)
+    if front.resolved is None or front.diagnostics.has_errors:
+        return front, ""
+    stated = {
+        s.name: s
+        for s in front.resolved.file.statements
+        if isinstance(s, (syntax.Claim, syntax.Report))
+    }
+    if name not in stated:
+        front.diagnostics.error(
+            "CL101", f"The spec has no claim `{name}`.", None,
+            suggestion(name, stated) or f"its claims are {', '.join(stated)}",
+        )
+        return front, ""
+    return front, claim_text(stated[name], front.resolved.definitions)
+
+
+def plan(path: Path, options: Options) -> tuple[Front, Cost | None]:
+    """What a check would run, from shapes and tokenizers alone."""
+    front = lint(path, options)
+    resolved = front.resolved
+    if resolved is None or front.diagnostics.has_errors:
+        return front, None
+    counts = {task: len(drawn.prompts) for (task, _), drawn in front.prompts.items()}
+    samples = {
+        name: options.samples or counts.get(name, task.sample)
+        for name, task in resolved.tasks.items()
+    }
+    needed = needed_runs(front, (expand_examples(f, samples) for f, _ in front.asked))
+    return front, cost(
+        resolved.spec.name, len(resolved.spec.claims), needed, front.prompts, samples
+    )

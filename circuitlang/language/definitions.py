@@ -73,9 +73,13 @@ class Definitions:
         return any(t is not None and name in t.some_labels for t in self.tasks.values())
 
     def ambiguous_label(self, name: str) -> str | None:
+        """Why a repeated slot is no position, with the labels to use instead; None when it is one."""
         for task in self.tasks.values():
-            if task is not None and name in task.ambiguous_labels and name not in task.some_labels:
-                return f"Slot `{name}` occurs more than once in a prompt of task `{task.name}`."
+            if task is None or name in task.some_labels or name not in task.ambiguous_labels:
+                continue
+            labels = ", ".join(f"`{label}`" for label in task.ambiguous_labels[name])
+            meant = f"; its occurrences are {labels}" if labels else ""
+            return f"Slot `{name}` occurs more than once in a prompt of task `{task.name}`{meant}."
         return None
 
     def is_corruption(self, name: str) -> bool:

@@ -311,10 +311,12 @@ class Evaluator:
             values = tuple(self.value(item, env) for item in e.items)
             return Items(values, tuple(unparse(item) for item in e.items))
         members, labels = [], []
+        bound = [name for binding in e.generator.bindings for name in binding.names]
         for inner in self.generated(e.generator, env, e):
+            name = ", ".join(inner.labels[variable] for variable in bound)
             for item in e.items:
                 members.append(self.value(item, inner))
-                labels.append(self.printed(item, inner))
+                labels.append(name if len(e.items) == 1 else f"{name}: {unparse(item)}")
         return Items(tuple(members), tuple(labels))
 
     def generated(

@@ -225,6 +225,8 @@ def _parts(ev: Evaluator, e: syntax.Call, env: Environment) -> Items:
     task, slot = _task(ev, first, env), e.arguments[1].text
     for candidate in task.slots:
         if slot in candidate.names:
+            if candidate.needs_tokenizer:
+                raise ev.fail("CL307", f"The values of `{slot}` depend on the tokenizer.", e)
             column = candidate.names.index(slot)
             values = tuple(dict.fromkeys(str(row[column]) for row in candidate.rows))
             _bounded(ev, e, len(values))

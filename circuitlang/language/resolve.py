@@ -246,7 +246,7 @@ class _Resolver:
     def _models(self, settings: Mapping[str, Any]) -> dict[str, ModelReference | None]:
         models: dict[str, ModelReference | None] = {}
         for s in self.each(syntax.Model):
-            name = s.name or "model"
+            name = s.name or f'"{s.reference}"'
             if name in models:
                 self.diagnostics.error(
                     "CL102",
@@ -322,10 +322,13 @@ class _Resolver:
             s = statements.get(name)
             return s.value if isinstance(s, syntax.Define) and s.kind == "let" else None
 
+        lets = tuple(n for n in statements if lookup(n) is not None)
         tasks: dict[str, TaskSpec | None] = {}
         for s in self.each(syntax.Task):
             if self._claim_name(s.name, s.span):
-                tasks[s.name] = resolve_task(s, lookup, self.source.folder, self.diagnostics)
+                tasks[s.name] = resolve_task(
+                    s, lookup, self.source.folder, self.diagnostics, lets
+                )
         return tasks
 
     def _defaults(self) -> tuple[syntax.Clause, ...]:

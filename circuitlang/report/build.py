@@ -44,7 +44,7 @@ def graph_note(shape: Shape) -> str:
 def model_form(model: ModelReference, found: Found, device: str) -> ModelForm:
     shape = model.shape
     return ModelForm(
-        name=model.name,
+        name=model.name.strip('"'),
         reference=model.reference,
         title=found.title,
         revision=model.revision,
@@ -79,7 +79,7 @@ def prompt_form(prompt: Prompt) -> PromptForm:
 def task_form(drawn: PromptSet, model: str, with_references: bool) -> TaskForm:
     return TaskForm(
         name=drawn.task,
-        model=model,
+        model=model.strip('"'),
         templates=drawn.templates,
         n=len(drawn.prompts),
         population=drawn.population,
@@ -124,7 +124,7 @@ def run_forms(
                 on=run.task,
                 under=ablation_form(run.ablation),
                 by=metric.name,
-                with_=run.model.name,
+                with_=run.model.name.strip('"'),
                 free=run.free,
                 n=len(vector),
                 mean=float(np.mean(vector)),

@@ -141,6 +141,8 @@ def _pretrained(reference: ModelReference, found: Found) -> Any:
     options: dict[str, Any] = {"revision": reference.revision or "main"}
     if found.folder is not None and (found.kind != "hub" or _has_weights(found.folder)):
         where, options = str(found.folder), {"local_files_only": True}
+    model: Any
+    report: dict[str, Any]
     model, report = AutoModelForCausalLM.from_pretrained(
         where,
         dtype=torch.float32,

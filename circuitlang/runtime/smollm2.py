@@ -104,6 +104,7 @@ def convert(source: Path, folder: Path, progress: Progress) -> None:
     for leftover in folder.parent.glob(f"{folder.name}.part-*"):
         shutil.rmtree(leftover, ignore_errors=True)
     part = Path(tempfile.mkdtemp(prefix=f"{folder.name}.part-", dir=folder.parent))
+    part.chmod(0o755)
     try:
         progress("converting SmolLM2-135M to float32, once (about a minute)")
         with quiet():
