@@ -27,7 +27,7 @@ PerExample = Annotated[bool, typer.Option("--per-example", help="include one num
 Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N")]
 Samples = Annotated[int | None, typer.Option(min=1, help="prompts per task, instead of the spec's")]
 Seed = Annotated[int | None, typer.Option(min=0, help="seed of the sample, instead of the spec's")]
-Chunk = Annotated[int, typer.Option(min=1, help="prompts that run together")]
+Chunk = Annotated[int | None, typer.Option(min=1, help="prompts that run together")]
 Quick = Annotated[bool, typer.Option(help="32 prompts per task; the table's title says so")]
 ClaimNames = Annotated[
     list[str] | None, typer.Option("--claim", help="only this claim (may be repeated)")
@@ -44,7 +44,7 @@ def check(
     seed: Seed = None,
     claim: ClaimNames = None,
     quick: Quick = False,
-    chunk: Chunk = 32,
+    chunk: Chunk = None,
 ) -> None:
     """Run the models and decide every claim.
 
@@ -80,7 +80,7 @@ def evaluate(
     samples: Samples = None,
     seed: Seed = None,
     quick: Quick = False,
-    chunk: Chunk = 32,
+    chunk: Chunk = None,
 ) -> None:
     """Work out any expression of the language in the context of a spec."""
     from circuitlang import pipeline

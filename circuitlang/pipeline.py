@@ -66,7 +66,7 @@ class Options:
     samples: int | None = None
     seed: int | None = None
     claims: tuple[str, ...] = ()
-    chunk: int = 32
+    chunk: int | None = None
     quick: bool = False
 
     @property

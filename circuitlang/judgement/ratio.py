@@ -16,6 +16,7 @@ from circuitlang.judgement.intervals import Estimate, Interval
 
 ContrastAt = Callable[[float], Estimate]
 DOUBLINGS = 30
+FIRST_STEP = 1.7
 
 
 def fieller(contrast_at: ContrastAt, value: float, denominator: float) -> Estimate:
@@ -30,8 +31,12 @@ def fieller(contrast_at: ContrastAt, value: float, denominator: float) -> Estima
 
     @cache
     def at(alpha: float) -> Interval:
-        low = _crossing(lambda t: contrast_at(t).at(alpha).low, value, -here.se / scale)
-        high = _crossing(lambda t: contrast_at(t).at(alpha).high, value, here.se / scale)
+        low = _crossing(
+            lambda t: contrast_at(t).at(alpha).low, value, -FIRST_STEP * here.se / scale
+        )
+        high = _crossing(
+            lambda t: contrast_at(t).at(alpha).high, value, FIRST_STEP * here.se / scale
+        )
         return Interval(low, high, f"{here.at(alpha).method} of the contrast, inverted (Fieller)")
 
     return Estimate(value, here.n, here.se / scale, here.sd / scale, at, here.unit)
@@ -57,6 +62,6 @@ def _crossing(end: Callable[[float], float], start: float, step: float) -> float
     for _ in range(DOUBLINGS):
         far = start + step
         if sign * end(far) > 0:
-            return float(optimize.brentq(end, near, far, xtol=1e-6 * abs(far - start)))
+            return float(optimize.brentq(end, near, far, xtol=1e-5 * abs(far - start)))
         near, step = far, 2 * step
     return math.copysign(math.inf, step)

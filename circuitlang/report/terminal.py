@@ -20,22 +20,36 @@ _STYLE = {
 }
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """Three significant digits, more before the point when needed."""
+def number(value: float | None, decimals: int | None = None) -> str:
+    """Three significant digits, or as many decimals as `decimals` asks for."""
     if value is None:
         return ""
     if not math.isfinite(value):
         return "∞" if value > 0 else "-∞" if value < 0 else "nan"
-    if value != 0 and (abs(value) >= 1e5 or abs(value) < 1e-3):
-        return f"{value:.{digits - 1}e}"
-    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else digits - 1
-    return f"{value:.{min(decimals, 4)}f}"
+    if abs(value) < 1e-12:
+        return "0"
+    if abs(value) >= 1e5 or abs(value) < 1e-4:
+        return f"{value:.1e}"
+    if decimals is None:
+        decimals = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:.{min(decimals, 6)}f}"
 
 
-def interval(low: float | None, high: float | None) -> str:
+def decimals_for(value: float | None, low: float | None, high: float | None) -> int | None:
+    """So many that the interval's ends differ in their last two digits; None: no interval."""
+    if low is None or high is None or not math.isfinite(low + high) or high <= low:
+        return None
+    width = max(high - low, 1e-4 * max(abs(low), abs(high)))
+    return max(0, 1 - math.floor(math.log10(width)))
+
+
+def interval(low: float | None, high: float | None, decimals: int | None = None) -> str:
     if low is None and high is None:
         return ""
-    return f"[{number(low) or '-∞'}, {number(high) or '∞'}]"
+    if low == high:
+        return "exact"
+    left, right = number(low, decimals) or "-∞", number(high, decimals) or "∞"
+    return f"[{left}, {right}]"
 
 
 def print_document(document: CheckDocument, console: Console) -> None:
@@ -58,49 +72,44 @@ def _claims(document: CheckDocument) -> Table:
     for heading in ("claim", "verdict", "value", "interval", "threshold", "n", "by"):
         table.add_column(heading, justify="right" if heading in ("value", "n") else "left")
     for claim in document.claims:
-        verdict = Text(claim.verdict, style=_STYLE[claim.verdict])
-        if claim.expected:
-            verdict.append(
-                " as expected" if claim.ok else f", not {claim.expected}",
-                style="green" if claim.ok else "red",
-            )
-        name = claim.name if claim.kind == "claim" else f"assume {claim.name}"
+        decimals = decimals_for(claim.value, claim.low, claim.high)
         table.add_row(
-            name,
-            verdict,
-            number(claim.value),
-            interval(claim.low, claim.high),
+            claim.name if claim.kind == "claim" else f"assume {claim.name}",
+            _verdict(claim),
+            number(claim.value, decimals),
+            interval(claim.low, claim.high, decimals),
             claim.threshold,
             str(claim.n or ""),
-            _method(claim),
+            claim.method,
         )
     return table
 
 
-def _method(claim: ClaimForm) -> str:
-    text = claim.method
-    if claim.worst is not None and claim.members:
-        text = f"{text}, {len(claim.members)} members" if text else f"{len(claim.members)} members"
+def _verdict(claim: ClaimForm) -> Text:
+    text = Text(claim.verdict, style=_STYLE[claim.verdict])
+    if claim.expected:
+        style = "green" if claim.ok else "red"
+        text.append(" as expected" if claim.ok else f", not {claim.expected}", style=style)
     return text
 
 
 def _explain(claim: ClaimForm, console: Console) -> None:
-    lines = []
+    """One line a claim that needs one: which member, why not `holds`, what would decide it."""
+    said = []
     if claim.worst is not None and claim.verdict != "invalid":
-        lines.append(f"the number shown is of {claim.worst}")
+        said.append(f"shown is {claim.worst}, the closest of {len(claim.members)}")
     if claim.failed:
         shown = ", ".join(claim.failed[:6]) + (", ..." if len(claim.failed) > 6 else "")
-        lines.append(f"{len(claim.failed)} of {len(claim.members)} fail: {shown}")
-    if claim.verdict != "holds" and claim.reason:
-        lines.append(claim.reason)
+        said.append(f"{len(claim.failed)} of {len(claim.members)} fail: {shown}")
+    elif claim.verdict != "holds" and claim.reason and not claim.ok:
+        said.append(claim.reason)
     if claim.n_to_decide:
-        lines.append(f"about {claim.n_to_decide:,} {claim.unit} would decide it")
+        said.append(f"about {claim.n_to_decide:,} {claim.unit} would decide it")
     if claim.expected and claim.ok and claim.expected_reason:
-        lines.append(f"expected: {claim.expected_reason}")
-    if lines:
-        console.print(
-            Text(f"  {claim.name}: ", style="bold").append("; ".join(lines), style="not bold")
-        )
+        said.append(f"expected: {claim.expected_reason}")
+    if said:
+        line = Text(f"  {claim.name}: ", style="bold")
+        console.print(line.append("; ".join(said), style="not bold"), soft_wrap=True)
 
 
 def _reports(document: CheckDocument) -> Table:
@@ -108,7 +117,41 @@ def _reports(document: CheckDocument) -> Table:
     for heading in ("name", "of", "value", "interval", "n", "by"):
         table.add_column(heading)
     for r in document.reports:
-        table.add_row(r.name, r.label, number(r.value), interval(r.low, r.high), str(r.n), r.method)
+        decimals = decimals_for(r.value, r.low, r.high)
+        value, ends = number(r.value, decimals), interval(r.low, r.high, decimals)
+        table.add_row(r.name, r.label, value, ends, str(r.n or ""), r.method)
+    return table
+
+
+def print_evaluation(document: CheckDocument, console: Console, per_example: bool) -> None:
+    """What `circ eval` shows: numbers with intervals, or a decided condition."""
+    if document.claims:
+        console.print(_claims(document))
+        _explain(document.claims[0], console)
+    else:
+        console.print(_reports(document))
+    if per_example:
+        console.print(_per_example(document))
+    for found in document.preconditions:
+        if not found.passed:
+            console.print(f"[bold magenta]{found.code}[/] {found.title}: {found.detail}")
+
+
+def _per_example(document: CheckDocument) -> Table:
+    """One row a prompt, one column a distinct run and metric."""
+    table = Table(title="per prompt", title_justify="left", pad_edge=False)
+    table.add_column("prompt", justify="right")
+    table.add_column("text")
+    chosen = [r for r in document.runs if r.values is not None]
+    for run in chosen:
+        table.add_column(f"F({run.set} by {run.by})", justify="right")
+    for task in document.tasks:
+        for prompt in task.prompts:
+            cells = [
+                number(r.values[prompt.index]) if r.values and r.on == task.name else ""
+                for r in chosen
+            ]
+            table.add_row(str(prompt.index), Text(prompt.text), *cells)
     return table
 
 
@@ -121,10 +164,10 @@ def _facts(document: CheckDocument, console: Console) -> None:
     worst = max((i.deviation for i in document.invariants), default=None)
     runs = len({(r.set, r.on, r.under, r.with_, r.free) for r in document.runs})
     if worst is not None:
-        noise = ", ".join(f"{name} {value:.1e}" for name, value in document.noise.items())
+        noise = max(document.noise.values(), default=0.0)
         console.print(
-            f"[dim]{runs} runs in {document.seconds:.1f} s; {len(document.invariants)} invariants, "
-            f"largest deviation {worst:.1e}; numeric noise: {noise}[/]"
+            f"[dim]{runs} runs in {document.seconds:.1f} s; {len(document.invariants)} invariants "
+            f"hold to {worst:.1e} of the largest logit; numeric noise of a metric at most {noise:.1e}[/]"
         )
 
 

@@ -17,7 +17,14 @@ from torch import Tensor
 from circuitlang.language.architecture import INPUT, LOGITS, Architecture, Node
 from circuitlang.language.edges import NOTHING, EdgeSet, uniform
 from circuitlang.language.prompt import Prompt, PromptSet
-from circuitlang.language.spec import Metric, Run
+from circuitlang.language.spec import (
+    Metric,
+    MetricExpression,
+    MetricOperation,
+    Run,
+    TokenScore,
+    TopToken,
+)
 from circuitlang.runtime import reference
 from circuitlang.runtime.ablation import Ablations, Values, token_tensor
 from circuitlang.runtime.measure import Plan, Requests, check_prompts, chunks, explained_memory
@@ -25,6 +32,7 @@ from circuitlang.runtime.metrics import Evaluation, Vector, heads_watched, refer
 from circuitlang.runtime.models import LoadedModel
 from circuitlang.runtime.reference import Outcome
 
+RELATIONS = frozenset(["<", "<=", ">", ">=", "==", "!="])
 LIMITS = {"float32": 1e-4, "float64": 1e-6}
 
 
@@ -111,23 +119,27 @@ class _Check:
         invariants = [self._compare(*pair) for pair in self._pairs(clean)]
         return InvariantReport(tuple(invariants), self.noise, len(self.prompts))
 
-    def _pairs(self, clean: Tensor) -> Iterator[tuple[str, Outcome, Outcome]]:
+    def _pairs(self, clean: Tensor) -> Iterator[tuple[str, Outcome, Outcome, frozenset[Metric]]]:
+        """What has to agree, with the metrics that some request reads from such a run."""
         everything = uniform(self.model.architecture.everything)
         whole = self._run(clean, everything, None)
-        yield "F(M) equals an unhooked forward", whole, self._unhooked(clean)
+        read = self._read_from(everything)
+        yield "F(M) equals an unhooked forward", whole, self._unhooked(clean), read
         for name in self._corruptions():
             corrupted = token_tensor(self.prompts, name, self.model)
             outputs = reference.run_live(self.model, corrupted).outputs
             nothing = self._run(clean, NOTHING, outputs)
-            yield f"F(none) equals the run on {name}", nothing, self._unhooked(corrupted)
+            unhooked = self._unhooked(corrupted)
+            yield f"F(none) equals the run on {name}", nothing, unhooked, self._read_from(NOTHING)
         circuit = next((run for run in self.requests if run.ablation is not None), None)
         if circuit is None:
-            yield "chunks of another size give the same", self._in_parts(clean, None, None), whole
+            parts = self._in_parts(clean, None, None)
+            yield "chunks of another size give the same", parts, whole, read
             return
         assert circuit.ablation is not None
         same = reference.run_live(self.model, clean).outputs
         unchanged = self._run(clean, circuit.live, same)
-        yield f"{circuit.written or 'C'} with x' = x equals M", unchanged, whole
+        yield f"{circuit.written or 'C'} with x' = x equals M", unchanged, whole, read
         values = self.ablations.values(circuit.ablation, self.prompts)
         normal = self._run(clean, circuit.live, values)
         dead = dead_ends(self.model.architecture, circuit.live.reach)
@@ -135,8 +147,13 @@ class _Check:
             for receiver in self.model.architecture.receivers_of(head):
                 dead &= ~self.model.architecture.entering(receiver)
         more = self._run(clean, circuit.live | uniform(dead), values)
-        yield "edges that lead nowhere change nothing", more, normal
-        yield "chunks of another size give the same", self._in_parts(clean, circuit, values), normal
+        read = self._read_from(circuit.live)
+        yield "edges that lead nowhere change nothing", more, normal, read
+        parts = self._in_parts(clean, circuit, values)
+        yield "chunks of another size give the same", parts, normal, read
+
+    def _read_from(self, live: EdgeSet) -> frozenset[Metric]:
+        return frozenset(m for run, ms in self.requests.items() if run.live == live for m in ms)
 
     def _corruptions(self) -> list[str]:
         used = [run.ablation for run in self.plan.order if run.ablation is not None]
@@ -190,12 +207,17 @@ class _Check:
 
     # ------------------------------------------------------------ comparing
 
-    def _compare(self, name: str, one: Outcome, other: Outcome) -> Invariant:
+    def _compare(
+        self, name: str, one: Outcome, other: Outcome, read: frozenset[Metric]
+    ) -> Invariant:
+        """A metric that jumps (an indicator, a rank) has noise only where a request reads it:
+        elsewhere the smallest difference may decide a tie that nobody asks about."""
         first, second = one.logits.double(), other.logits.double()
         scale = second.abs().max().item()
         deviation = (first - second).abs().max().item() / scale if scale else 0.0
         for metric in self.metrics:
-            if self._evaluable(metric, (one, other)):
+            asked = metric in read or not jumps(metric.expression)
+            if asked and self._evaluable(metric, (one, other)):
                 values = [self._values(metric, outcome) for outcome in (one, other)]
                 self.noise[metric] = max(self.noise[metric], _largest_difference(*values))
         return Invariant(name, deviation, deviation <= LIMITS[self.model.reference.dtype])
@@ -206,6 +228,15 @@ class _Check:
 
     def _values(self, metric: Metric, outcome: Outcome) -> Vector:
         return Evaluation(outcome, self.prompts, self.references).value(metric.expression)
+
+
+def jumps(expression: MetricExpression) -> bool:
+    """Whether an arbitrarily small change of the logits can change the metric by a step."""
+    if isinstance(expression, MetricOperation):
+        return expression.operator in RELATIONS or any(map(jumps, expression.operands))
+    return isinstance(expression, TopToken) or (
+        isinstance(expression, TokenScore) and expression.kind == "rank"
+    )
 
 
 def _largest_difference(one: Vector, other: Vector) -> float:

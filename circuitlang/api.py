@@ -1,0 +1,129 @@
+"""The Python interface: load a spec, check it, or ask for the numbers of single runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from circuitlang import pipeline
+from circuitlang.language.diagnostics import Diagnostic, Diagnostics
+from circuitlang.language.resolve import resolve_expression
+from circuitlang.language.source import Span
+from circuitlang.language.spec import Mean
+from circuitlang.report.diagnostics import render
+from circuitlang.report.document import CheckDocument
+from circuitlang.report.outcome import document
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class SpecError(Exception):
+    """A spec or expression with errors; `diagnostics` has all of them, the text renders them."""
+
+    def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
+        self.diagnostics = tuple(d for d in diagnostics if d.severity == "error")
+        super().__init__("\n" + "\n".join(render(d).plain for d in self.diagnostics))
+
+
+@dataclass(frozen=True)
+class LoadedSpec:
+    """A spec that resolves: every name, range, edge and measure in it is sound."""
+
+    path: Path
+    front: pipeline.Front
+
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        return tuple(d for d in self.front.found if d.severity != "error")
+
+
+def load(path: str | Path) -> LoadedSpec:
+    """Reads and resolves a spec without weights; raises `SpecError` with everything found."""
+    front = pipeline.resolve_file(Path(path))
+    if front.diagnostics.has_errors:
+        raise SpecError(front.found)
+    return LoadedSpec(Path(path), front)
+
+
+def check(spec: LoadedSpec | str | Path, **options: Any) -> CheckDocument:
+    """Decides every claim; `options` are the fields of `pipeline.Options`.
+
+    Raises `SpecError` when the spec or a model cannot be used.
+    """
+    path = spec.path if isinstance(spec, LoadedSpec) else Path(spec)
+    chosen = pipeline.Options(**options)
+    outcome = pipeline.check(path, chosen, pipeline.Silent())
+    if outcome.measured is None:
+        raise SpecError(outcome.front.found)
+    return document(outcome, chosen, per_example=True)
+
+
+def session(spec: LoadedSpec | str | Path, **options: Any) -> Session:
+    """A session on a spec's models and prompts; see `Session`."""
+    return Session(spec if isinstance(spec, LoadedSpec) else load(spec), **options)
+
+
+class Session:
+    """Keeps models loaded and prompts drawn, and remembers every run it has made."""
+
+    def __init__(self, spec: LoadedSpec, **options: Any) -> None:
+        self.options = pipeline.Options(**options)
+        self.front = pipeline.fetched_front(spec.path, self.options, pipeline.Silent())
+        self._raise_errors()
+        self.loaded = pipeline.load_models(self.front, self.options, pipeline.Silent())
+        self._known: dict[Any, Any] = {}
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.loaded = {}
+
+    def F(self, edges: str, **words: str) -> Tensor:  # noqa: N802 - the language's own name
+        """The per-prompt numbers behind F, float64, [prompt].
+
+        `edges` is any set expression of the spec, such as "ioi - a9.h9"; `words` are context
+        words as text: on, under, by, free, and with_ for `with`. Raises `SpecError`.
+        """
+        from circuitlang.runtime.measure import measure
+        from circuitlang.runtime.tensors import tensor
+
+        clauses = "".join(f" {word.rstrip('_')} {value}" for word, value in words.items())
+        assert self.front.resolved is not None
+        self.front.resolved.definitions.diagnostics = diagnostics = Diagnostics()
+        found = resolve_expression(f"F({edges}{clauses})", self.front.resolved)
+        if not found:
+            raise SpecError(diagnostics.sorted)
+        number = found[0][1]
+        assert isinstance(number, Mean)
+        m = number.measurement
+        key = (m.run, m.metric)
+        if key not in self._known:
+            self._prepare(number, found[0][2])
+            drawn = self.front.prompts[m.run.task, m.run.model.name]
+            self._known |= measure(
+                self.loaded[m.run.model.name], drawn, {m.run: (m.metric,)}, chunk=self.options.chunk
+            )
+        return tensor(self._known[key])
+
+    def _prepare(self, number: Mean, span: Span) -> None:
+        """Prompts and model of a run that no claim of the spec needed."""
+        run = number.measurement.run
+        if (run.task, run.model.name) not in self.front.prompts:
+            self.front.asked = ((number, span),)
+            pipeline.draw_prompts(self.front, self.options)
+            self._raise_errors()
+        if run.model.name not in self.loaded:
+            self.loaded |= pipeline.load_models(self.front, self.options, pipeline.Silent())
+
+    def _raise_errors(self) -> None:
+        if self.front.diagnostics.has_errors:
+            raise SpecError(self.front.found)
