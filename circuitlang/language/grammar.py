@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from lark import Lark
+from lark import Lark, Token
 
 STATEMENTS = (
     "spec import model task circuit measure group metric ablation let claim assume report default"
@@ -20,6 +20,11 @@ RESERVED = frozenset(
     + CONTEXT_WORDS
     + "and as exists expect for forall if in most no yes".split()
 )
+
+
+def is_word(token: Token) -> bool:
+    """Whether a token is a word, not the same letters in quotes."""
+    return token.type not in ("STRING", "NODE", "NUMBER")
 
 
 def grammar_folder() -> Path:
