@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+INTERRUPTED = 130
 app = typer.Typer(
     name="circ",
     help="Decide the claims that a .circ file makes about a transformer circuit.",
@@ -20,7 +21,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Files = Annotated[list[Path], typer.Argument(help=".circ files", metavar="FILE...")]
+Files = Annotated[list[Path], typer.Argument(help=".circ files", metavar="FILE")]
 OneFile = Annotated[Path, typer.Argument(help="a .circ file", metavar="FILE")]
 AsJson = Annotated[bool, typer.Option("--json", help="print the result document as JSON")]
 PerExample = Annotated[bool, typer.Option("--per-example", help="include one number per prompt")]
@@ -218,14 +219,20 @@ def _progress(quiet: bool) -> Any:
 def main() -> None:
     """The entry point: nothing a user can do ends in a traceback."""
     try:
-        app(standalone_mode=True)
-    except KeyboardInterrupt:
+        code = app(standalone_mode=False) or 0
+        if code == INTERRUPTED:
+            print("interrupted", file=sys.stderr)
+        sys.exit(code)
+    except (KeyboardInterrupt, typer.Abort):
         print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as problem:
+        if hasattr(problem, "show"):  # wrong usage, as typer words it
+            problem.show()
+            sys.exit(2)
         if os.environ.get("CIRC_TRACEBACK"):
             raise
         print(

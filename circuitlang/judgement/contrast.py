@@ -42,6 +42,7 @@ class Unsupported:
     """Why no test decides this formula; the caller makes a coded diagnostic of it."""
 
     reason: str
+    help: str | None = None
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,8 @@ def _classified(comparison: Comparison, target: str | None) -> FormClass | Unsup
         return replace(found, tests=(_constant_test(operator, form.pieces[0]),))
     if operator not in DIRECTIONS:
         return Unsupported(
-            f"a measured number is never exactly equal, so {operator} cannot be decided: "
-            "say an interval, as in `... in 0.9..1.1`"
+            f"a measured number is never exactly equal, so {operator} has no test",
+            "say an interval, as in `... in 0.9..1.1`",
         )
     if form and all(is_averageable(atom) for test in form.pieces for atom in test.terms):
         guards = form.guards + _scale_guards(left_form, right_form)

@@ -90,6 +90,7 @@ class _Expansion:
         bound: frozenset[str],
         stack: tuple[str, ...],
     ) -> Expression:
+        self._check_clauses(e)
         own = tuple(replace(c, value=self.walk(c.value, (), bound, stack)) for c in e.clauses)
         merged = merge(own, context)
         inner, generator = self._generator(e.generator, merged, bound, stack)
@@ -110,6 +111,24 @@ class _Expansion:
         kept = own if _keeps_clauses(e) else ()
         named = tuple((n, self.walk(v, merged, bound, stack)) for n, v in e.named)
         return replace(e, arguments=arguments, generator=generator, clauses=kept, named=named)
+
+    def _check_clauses(self, e: syntax.Call) -> None:
+        for clause in e.clauses:
+            if clause.word == "over":
+                raise self.diagnostics.reject(
+                    "CL115",
+                    "`over` says what a whole claim generalises to.",
+                    clause.span,
+                    "say it in the claim's head, or after `default`",
+                )
+            if clause.word == "per" and e.name.text != "mean":
+                raise self.diagnostics.reject(
+                    "CL115",
+                    "`per` belongs into `mean(... per ...)`.",
+                    clause.span,
+                    "write for example `under mean(clean per template)`",
+                )
+        check_twice(e.clauses, self.diagnostics)
 
     def _generator(
         self,
@@ -173,6 +192,16 @@ def merge(inner: tuple[Clause, ...], outer: tuple[Clause, ...]) -> tuple[Clause,
     merged = inner + tuple(c for c in outer if c.word not in words)
     order = ("on", "under", "by", "with", "free", "per", "over")
     return tuple(sorted(merged, key=lambda c: order.index(c.word)))
+
+
+def check_twice(clauses: tuple[Clause, ...], diagnostics: Diagnostics) -> None:
+    """A context word that is said twice in one place; raises `Reject`."""
+    words = [c.word for c in clauses]
+    for i, clause in enumerate(clauses):
+        if clause.word in words[:i]:
+            raise diagnostics.reject(
+                "CL102", f"`{clause.word}` is said twice here.", clause.span, "delete one"
+            )
 
 
 def signature(measure: syntax.Measure) -> str:

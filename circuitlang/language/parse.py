@@ -1,36 +1,47 @@
 """Text -> syntax tree, with every syntax error of the file.
 
-The lexer's tokens are cut into statements at the words that start one (they are reserved,
-so they start nothing else), and each statement is parsed alone. After an error the parser
-resumes at the next line of the block or the next statement.
+The tokens are cut into statements at the words that start one (they are reserved, so they
+start nothing else), and each statement is parsed alone. At an error a common slip is mended in
+place (slips.py); otherwise the line or the statement that holds it is left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from lark import Token
-from lark.exceptions import UnexpectedCharacters, UnexpectedToken
+from lark import Token, Tree
+from lark.exceptions import UnexpectedToken
 
 from circuitlang.language import syntax
 from circuitlang.language.build import Builder
 from circuitlang.language.diagnostics import Diagnostics, did_you_mean
 from circuitlang.language.grammar import (
     CIRCUIT_ITEMS,
-    RESERVED,
     STATEMENTS,
     TASK_ITEMS,
     parser,
     words_of_terminals,
 )
-from circuitlang.language.source import Source
+from circuitlang.language.lex import lex
+from circuitlang.language.slips import (
+    CLOSING,
+    OPENING,
+    Slip,
+    Spot,
+    find_slip,
+    unclosed,
+)
+from circuitlang.language.source import Source, Span
 
-LARGEST_FILE = 1_000_000
+LARGEST_FILE = 500_000
 DEEPEST = 150
-_OPENING = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
-_CLOSING = {closing: opening for opening, closing in _OPENING.items()}
-_NAMING = frozenset([*STATEMENTS, *TASK_ITEMS, "as", "for", "forall", "exists"]) - {"default"}
-_CONTINUES = frozenset(["PLUS", "MINUS", "STAR", "SLASH", "EQUAL", "COLON", "COMMA", "AND"])
+MOST_ERRORS = 50
+MOST_SLIPS = 20
+_ITEMS = frozenset(TASK_ITEMS + CIRCUIT_ITEMS)
+_CONTINUES = frozenset(["PLUS", "MINUS", "STAR", "SLASH", "EQUAL", "COLON", "COMMA", "AND", "ARROW"])
+_OPERATORS = frozenset("`&` `*` `+` `->` `-` `..` `/` `@` `and` `in` `.`".split()) | {"a comparison"}
+_VALUES = frozenset("`(` `-` `[`".split()) | {"a name", "a node", "a number", "a string"}
 
 
 def parse(source: Source, diagnostics: Diagnostics) -> syntax.File:
@@ -43,18 +54,15 @@ def parse(source: Source, diagnostics: Diagnostics) -> syntax.File:
             'move data into a file and read it with rows("...") or file("...")',
         )
         return syntax.File(())
-    builder = Builder(source)
-    statements: list[syntax.Statement] = []
-    for segment in _segments(_lex(source, diagnostics)):
-        statements += _parse_segment(segment, source, builder, diagnostics)
-    if not statements and not diagnostics.has_errors:
+    file = _Parse(source, diagnostics).file()
+    if not file.statements and not diagnostics.has_errors:
         diagnostics.error(
             "CL005",
             f"{source.name} has no statement in it.",
             source.span(0, 0),
             'start with `spec my_circuit "0.1.0"` and `model "toy"`',
         )
-    return syntax.File(tuple(statements))
+    return file
 
 
 def parse_expression(source: Source, diagnostics: Diagnostics) -> syntax.Expression | None:
@@ -66,49 +74,135 @@ def parse_expression(source: Source, diagnostics: Diagnostics) -> syntax.Express
     return claims[0].formula if len(claims) == 1 and len(file.statements) == 1 else None
 
 
-def _lex(source: Source, diagnostics: Diagnostics) -> list[Token]:
-    text = source.text
-    while True:
-        try:
-            return list(parser().lex(text))
-        except UnexpectedCharacters as problem:
-            at = problem.pos_in_stream
-            if text[at] == '"':
-                end = text.find("\n", at)
-                end = len(text) if end < 0 or text[at : at + 3] == '"""' else end
-                diagnostics.error(
-                    "CL003",
-                    "This string is not closed.",
-                    source.span(at, end),
-                    'close it with `"` on the same line, or use `"""` for several lines',
-                )
+class _Parse:
+    """Parses one text; findings go to `diagnostics`."""
+
+    def __init__(self, source: Source, diagnostics: Diagnostics) -> None:
+        self.source, self.diagnostics = source, diagnostics
+        self.builder = Builder(source)
+        self.errors = 0
+        self.statements: list[syntax.Statement] = []
+        self.unread: list[syntax.Unread] = []
+
+    def file(self) -> syntax.File:
+        lexed = lex(self.source, self.diagnostics)
+        self.lexical = {d.span.line for d in self.diagnostics.found if d.span is not None}
+        for segment in _segments(lexed.tokens):
+            if self.errors >= MOST_ERRORS:
+                self._give_up(segment[0])
+                break
+            whole = not any(t.start_pos in lexed.doubtful for t in segment)
+            self._segment(segment, whole)
+        return syntax.File(tuple(self.statements), tuple(self.unread))
+
+    def span(self, start: Token, end: Token | None = None) -> Span:
+        return self.source.span(start.start_pos or 0, (end or start).end_pos or 0)
+
+    def _give_up(self, token: Token) -> None:
+        self.unread.append(syntax.Unread("", None))
+        self.diagnostics.error(
+            "CL001",
+            f"After {MOST_ERRORS} errors the rest of the file was not read.",
+            self.span(token),
+            "mend the errors above first",
+        )
+
+    def _segment(self, tokens: list[Token], whole: bool) -> None:
+        """Parses one statement, mending slips and leaving out the part around other errors."""
+        slips = 0
+        while tokens:
+            problem = _unexpected(tokens)
+            if isinstance(problem, Tree):
+                self._build(problem, tokens, whole)
+                return
+            index, expected = problem
+            slip = self._report(Spot(tokens, index, frozenset(expected)))
+            self.errors += 1
+            slips += 1
+            if slip is not None and slip.mended is not None and slips < MOST_SLIPS:
+                tokens = slip.mended
+                continue
+            kept = _without_error(tokens, index) if slips < MOST_SLIPS else None
+            if kept is None:
+                self._salvage(tokens, index, whole)
+                return
+            tokens, whole = kept, False
+
+    def _build(self, tree: Tree[Token], tokens: list[Token], whole: bool) -> None:
+        depth = _depth(tree)
+        if depth > DEEPEST:
+            self.diagnostics.error(
+                "CL008",
+                f"This statement is nested {depth} levels deep; the limit is {DEEPEST}.",
+                self.span(tokens[0]),
+                "name its parts with `let`, or write a long sum as a list",
+            )
+            self.unread.append(_unread(tokens))
+            return
+        for child in tree.children:
+            statement = self.builder.build(child)
+            if whole:
+                self.statements.append(statement)
+            elif isinstance(statement, syntax.Task | syntax.Circuit):
+                self.statements.append(replace(statement, complete=False))
             else:
-                end = at + 1
-                while end < len(text) and text[end] == text[at]:
-                    end += 1
-                diagnostics.error(
-                    "CL002",
-                    f"`{text[at]}` is not a character of the language.",
-                    source.span(at, end),
-                    _character_help(text[at]),
-                )
-            text = text[:at] + " " * (end - at) + text[end:]
+                self.unread.append(syntax.Unread(str(tokens[0]), getattr(statement, "name", None)))
 
+    def _salvage(self, tokens: list[Token], index: int, whole: bool) -> None:
+        """What stands before the line of an error, when that line is a statement of its own."""
+        start = _line_start(tokens, index)
+        before = tokens[:start]
+        apart = before and (tokens[start].column or 0) <= (tokens[0].column or 0)
+        tree = _unexpected(before) if apart else None
+        if isinstance(tree, Tree):
+            self._build(tree, before, whole)
+            tokens = tokens[start:]
+        self.unread.append(_unread(tokens))
 
-def _character_help(character: str) -> str:
-    if character == "'":
-        return 'strings are written with double quotes: "..."'
-    if character == ";":
-        return "statements need no separator; delete it"
-    if character == "|":
-        return "a union of sets is written with `+`"
-    return "delete it"
+    # ------------------------------------------------------------ messages
+
+    def _report(self, spot: Spot) -> Slip | None:
+        """Says what is wrong at the spot, unless the lexer has said so; the slip, when it is one."""
+        slip = find_slip(spot)
+        nearby = spot.tokens[max(0, spot.index - 1) : spot.index + 1]
+        if self.lexical & {t.line for t in nearby}:
+            return slip
+        if slip is not None:
+            span = self.span(slip.start, slip.end)
+            self.diagnostics.error(slip.code, slip.message, span, slip.help)
+        elif spot.at_end:
+            last = spot.tokens[-1]
+            message = f"The statement ends too early, after `{_short(last)}`."
+            self.diagnostics.error("CL001", message, self.span(last), _expectation(spot, None))
+        else:
+            self._unexpected_token(spot)
+        return slip
+
+    def _unexpected_token(self, spot: Spot) -> None:
+        word = spot.ahead(-1)
+        token = spot.token
+        if word is not None and word.type == "NAME" and spot.starts_line(-1) and "YES" in spot.expected:
+            where = "a line of this block" if spot.innermost() == "LBRACE" else "a statement"
+            known = TASK_ITEMS if spot.innermost() == "LBRACE" else STATEMENTS
+            self.diagnostics.error(
+                "CL001",
+                f"`{_short(word)}` does not start {where}.",
+                self.span(word),
+                f"one of {', '.join(known)} does",
+            )
+            return
+        self.diagnostics.error(
+            "CL001",
+            f"`{_short(token)}` cannot stand here.",
+            self.span(token),
+            _expectation(spot, token),
+        )
 
 
 def _segments(tokens: list[Token]) -> Iterator[list[Token]]:
     current: list[Token] = []
     for token in tokens:
-        if token.value in STATEMENTS and token.type != "STRING" and current:
+        if token.value in STATEMENTS and current:
             yield current
             current = []
         current.append(token)
@@ -116,38 +210,8 @@ def _segments(tokens: list[Token]) -> Iterator[list[Token]]:
         yield current
 
 
-def _parse_segment(
-    tokens: list[Token], source: Source, builder: Builder, diagnostics: Diagnostics
-) -> list[syntax.Statement]:
-    """Parses one statement, dropping the part around each error and trying again."""
-    found: list[syntax.Statement] = []
-    reported = 0
-    while tokens:
-        problem = _attempt(tokens, builder, source, diagnostics, found)
-        if problem is None:
-            return found
-        index, expected = problem
-        if reported < 20:
-            _report(tokens, index, expected, source, diagnostics)
-        reported += 1
-        kept = _without_error(tokens, index)
-        if kept is None:
-            start = _line_start(tokens, index)
-            return found + (
-                _parse_quietly(tokens[:start], source, builder) if 0 < start else []
-            )
-        tokens = kept
-    return found
-
-
-def _attempt(
-    tokens: list[Token],
-    builder: Builder,
-    source: Source,
-    diagnostics: Diagnostics,
-    found: list[syntax.Statement],
-) -> tuple[int, set[str]] | None:
-    """Extends `found`, or gives the index of the offending token and what could stand there."""
+def _unexpected(tokens: list[Token]) -> Tree[Token] | tuple[int, set[str]]:
+    """The tree, or the index of the first token that does not fit and what could stand there."""
     interactive = parser().parse_interactive()
     for index, token in enumerate(tokens):
         try:
@@ -155,20 +219,10 @@ def _attempt(
         except UnexpectedToken:
             return index, interactive.accepts()
     try:
-        tree = interactive.feed_eof(tokens[-1])
+        tree: Tree[Token] = interactive.feed_eof(tokens[-1])
     except UnexpectedToken:
         return len(tokens), interactive.accepts()
-    depth = _depth(tree)
-    if depth > DEEPEST:
-        diagnostics.error(
-            "CL008",
-            f"This statement is nested {depth} levels deep; the limit is {DEEPEST}.",
-            source.span(tokens[0].start_pos or 0, tokens[0].end_pos or 0),
-            "name its parts with `let`, or write a long sum as a list",
-        )
-        return None
-    found += [builder.build(child) for child in tree.children]
-    return None
+    return tree
 
 
 def _depth(tree: object) -> int:
@@ -180,24 +234,13 @@ def _depth(tree: object) -> int:
     return deepest
 
 
-def _parse_quietly(
-    tokens: list[Token], source: Source, builder: Builder
-) -> list[syntax.Statement]:
-    found: list[syntax.Statement] = []
-    silent = Diagnostics()
-    _attempt(tokens, builder, source, silent, found)
-    return found
-
-
-def _unclosed(tokens: list[Token]) -> list[int]:
-    """Indices of the brackets that are open after the last token, outermost first."""
-    opening: list[int] = []
-    for i, token in enumerate(tokens):
-        if token.type in _OPENING:
-            opening.append(i)
-        elif token.type in _CLOSING and opening:
-            opening.pop()
-    return opening
+def _unread(tokens: list[Token]) -> syntax.Unread:
+    """What a statement that cannot be read would have been."""
+    first = tokens[0]
+    name = next((str(t) for t in tokens[1:2] if t.type in ("NAME", "NODE")), None)
+    if first.value in STATEMENTS:
+        return syntax.Unread(str(first), name)
+    return syntax.Unread(did_you_mean(str(first), STATEMENTS) or "", name)
 
 
 def _line_start(tokens: list[Token], index: int) -> int:
@@ -213,132 +256,44 @@ def _without_error(tokens: list[Token], index: int) -> list[Token] | None:
     braces = [i for i, t in enumerate(tokens) if t.type == "LBRACE"]
     if not braces or index <= braces[0] or index >= len(tokens):
         return None
-    items = TASK_ITEMS + CIRCUIT_ITEMS
-    opening = _unclosed(tokens[:index])
+    opening = unclosed(tokens[:index])
     bracket = next((i for i in opening if tokens[i].type != "LBRACE"), None)
     start = _line_start(tokens, index if bracket is None else bracket)
     if start <= braces[0]:
         start = braces[0] + 1
-    end = index + (1 if index == start else 0)
-    depth = sum((t.type in _OPENING) - (t.type in _CLOSING) for t in tokens[start:end])
+    end = _end_of_item(tokens, start, index + (1 if index == start else 0))
+    return tokens[:start] + tokens[end:] if end > start else None
+
+
+def _end_of_item(tokens: list[Token], start: int, end: int) -> int:
+    """Where the item that begins at `start` and holds an error before `end` is over."""
+    depth = sum((t.type in OPENING) - (t.type in CLOSING) for t in tokens[start:end])
     while end < len(tokens):
-        token = tokens[end]
-        if depth <= 0 and (
-            token.type == "RBRACE"
-            or token.value in items
-            or (token.line != tokens[end - 1].line and tokens[end - 1].type not in _CONTINUES)
-        ):
+        token, previous = tokens[end], tokens[end - 1]
+        new_line = token.line != previous.line and previous.type not in _CONTINUES
+        if depth <= 0 and (token.type == "RBRACE" or token.value in _ITEMS or new_line):
             break
-        depth += (token.type in _OPENING) - (token.type in _CLOSING)
+        depth += (token.type in OPENING) - (token.type in CLOSING)
         end += 1
-    if end <= start:
-        return None
-    return tokens[:start] + tokens[end:]
+    return end
 
 
-def _report(
-    tokens: list[Token],
-    index: int,
-    expected: set[str],
-    source: Source,
-    diagnostics: Diagnostics,
-) -> None:
-    lexical = {d.span.line for d in diagnostics.found if d.code in ("CL002", "CL003") and d.span}
-    nearby = {tokens[i].line for i in (index - 1, index) if 0 <= i < len(tokens)}
-    if lexical & nearby:
-        return
-    if index >= len(tokens):
-        _report_end(tokens, expected, source, diagnostics)
-        return
-    token = tokens[index]
-    span = source.span(token.start_pos or 0, token.end_pos or 0)
-    previous = tokens[index - 1] if index else None
-    open_brackets = [i for i in _unclosed(tokens[:index]) if tokens[i].type != "LBRACE"]
-    if open_brackets and (token.value in TASK_ITEMS + CIRCUIT_ITEMS or token.type == "RBRACE"):
-        _report_unclosed(tokens[open_brackets[-1]], source, diagnostics)
-        return
-    if token.type == "MINUS" and index + 1 < len(tokens) and tokens[index + 1].value == ">":
-        diagnostics.error("CL001", "`- >` is not an arrow.", span, "write `->`")
-        return
-    if token.value == "expect" and token.type == "EXPECT":
-        diagnostics.error(
-            "CL001",
-            "`expect` stands in the claim's head, before the colon.",
-            span,
-            'write `claim name expect fails "reason": ...`',
-        )
-        return
-    naming = previous is not None and previous.value in _NAMING and previous.type != "STRING"
-    if naming and "NAME" in expected and token.value in RESERVED and token.type != "STRING":
-        diagnostics.error(
-            "CL108",
-            f"`{token}` is a word of the language and cannot be a name here.",
-            span,
-            f"choose another name, such as `{token}_`",
-        )
-        return
-    if naming and "NAME" in expected and token.type == "NODE":
-        diagnostics.error(
-            "CL108", f"`{token}` is a node and cannot be a name here.", span, "choose another name"
-        )
-        return
-    word = previous if previous is not None and previous.type == "NAME" else None
-    first = previous is not None and (index < 2 or tokens[index - 2].line != previous.line)
-    close = did_you_mean(str(word), STATEMENTS + TASK_ITEMS + CIRCUIT_ITEMS) if word and first else None
-    if word is not None and close:
-        diagnostics.error(
-            "CL001",
-            f"`{word}` starts no statement.",
-            source.span(word.start_pos or 0, word.end_pos or 0),
-            f"did you mean `{close}`?",
-        )
-        return
-    diagnostics.error(
-        "CL001",
-        f"`{_shorten(str(token))}` cannot stand here.",
-        span,
-        _expectation(expected, token),
-    )
-
-
-def _report_end(
-    tokens: list[Token], expected: set[str], source: Source, diagnostics: Diagnostics
-) -> None:
-    unclosed = _unclosed(tokens)
-    last = tokens[-1]
-    if unclosed:
-        _report_unclosed(tokens[unclosed[-1]], source, diagnostics)
-        return
-    diagnostics.error(
-        "CL001",
-        f"The statement ends too early, after `{_shorten(str(last))}`.",
-        source.span(last.start_pos or 0, last.end_pos or 0),
-        _expectation(expected, None),
-    )
-
-
-def _report_unclosed(opening: Token, source: Source, diagnostics: Diagnostics) -> None:
-    diagnostics.error(
-        "CL004",
-        f"This `{opening}` is not closed before the next statement.",
-        source.span(opening.start_pos or 0, opening.end_pos or 0),
-        f"add {words_of_terminals()[_OPENING[opening.type]]}",
-    )
-
-
-def _shorten(text: str) -> str:
+def _short(text: str) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-def _expectation(expected: set[str], token: Token | None) -> str:
+def _expectation(spot: Spot, token: Token | None) -> str:
     words = words_of_terminals()
-    shown = sorted({words[name] for name in expected if name in words})
+    shown = {words[name] for name in spot.expected if name in words}
     if token is not None and token.type == "NAME":
         close = did_you_mean(str(token), [w.strip("`") for w in shown if w.startswith("`")])
         if close:
             return f"did you mean `{close}`?"
     statements = {f"`{word}`" for word in STATEMENTS}
-    if len(statements & set(shown)) == len(statements):
-        shown = [w for w in shown if w not in statements] + ["a new statement"]
-    text = ", ".join(shown[:12]) + (", ..." if len(shown) > 12 else "")
-    return f"what can follow: {text}"
+    if statements <= shown:
+        shown = shown - statements - {"a name"} | {"a new statement"}
+    if shown >= _VALUES:
+        shown = shown - _VALUES | {"a value"}
+    if len(shown & _OPERATORS) > 4:
+        shown = shown - _OPERATORS | {"an operator"}
+    return f"what can follow: {', '.join(sorted(shown, key=lambda w: (w.startswith('`'), w)))}"

@@ -68,14 +68,14 @@ def _index(text: str, size: int, what: str, literal: str) -> list[int]:
         return list(range(size))
     found: list[int] = []
     for item in body.split(","):
-        match = re.fullmatch(r"\s*(\d{1,9})\s*(?:\.\.\s*(\d{1,9})\s*)?", item)
+        match = re.fullmatch(r"\s*(\d+)\s*(?:\.\.\s*(\d+)\s*)?", item)
         if match is None:
             raise BadNode(
                 "CL009",
                 f"`[{body}]` in `{literal}` is not a list of numbers and ranges.",
                 "write for example [6,9], [0..3] or [*]",
             )
-        low, high = int(match[1]), int(match[2] or match[1])
+        low, high = _bounded(match[1]), _bounded(match[2] or match[1])
         if high < low:
             raise BadNode(
                 "CL009", f"The range {low}..{high} in `{literal}` is empty.", f"write {high}..{low}"
@@ -83,11 +83,21 @@ def _index(text: str, size: int, what: str, literal: str) -> list[int]:
         if high >= size:
             raise BadNode(
                 "CL201",
-                f"`{literal}` asks for {what} {high}, but this model has {what}s 0..{size - 1}.",
+                f"`{_short(literal)}` asks for {what} {_short(match[2] or match[1])}, "
+                f"but this model has {what}s 0..{size - 1}.",
                 f"the last {what} is {size - 1}",
             )
         found += range(low, high + 1)
     return list(dict.fromkeys(found))
+
+
+def _bounded(digits: str) -> int:
+    """The index; one too long for any model is cut, so that no text makes a huge number."""
+    return int(digits.lstrip("0")[:9] or 0)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def builtin_nodes(name: str, architecture: Architecture) -> Nodes | None:
@@ -173,10 +183,17 @@ def product(senders: Nodes, receivers: Nodes, architecture: Architecture) -> Pro
             assert place is not None
             part = part.at(place)
         result = result | part
-    if logits_sent and example is None and receivers.members:
-        example = (LOGITS, Receiver(receivers.members[0].node))
-        impossible += 1
+    if example is None and (logits_sent or any(m.node == INPUT for m in receivers.members)):
+        example = _no_sender_or_receiver(senders, receivers)
+        impossible += example is not None
     return Product(result, possible, impossible, example)
+
+
+def _no_sender_or_receiver(senders: Nodes, receivers: Nodes) -> tuple[Node, Receiver] | None:
+    """A pair with logits as sender or input as receiver; None when one side is empty."""
+    pairs = ((s.node, r.node) for s in senders.members for r in receivers.members)
+    wrong = (p for p in pairs if p[0] == LOGITS or p[1] == INPUT)
+    return next(((sender, Receiver(node)) for sender, node in wrong), None)
 
 
 # ---------------------------------------------------------------- members

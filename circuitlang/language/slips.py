@@ -20,7 +20,6 @@ from circuitlang.language.grammar import (
     RESERVED,
     STATEMENTS,
     TASK_ITEMS,
-    is_word,
 )
 
 OPENING = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
@@ -54,8 +53,13 @@ class Spot:
     expected: frozenset[str]
 
     @property
+    def at_end(self) -> bool:
+        return self.index >= len(self.tokens)
+
+    @property
     def token(self) -> Token:
-        return self.tokens[self.index]
+        """The unexpected token; after the last one an empty token that stands for the end."""
+        return like(self.tokens[-1], "$END", "") if self.at_end else self.tokens[self.index]
 
     def ahead(self, steps: int = 1) -> Token | None:
         """The token `steps` after the unexpected one, before it when negative."""
@@ -168,7 +172,7 @@ def _late_expect(spot: Spot) -> Slip | None:
 
 def _late_context(spot: Spot) -> Slip | None:
     """`faithfulness(C) under zero` after the colon of a claim."""
-    if spot.token not in CONTEXT_WORDS or spot.token.type == "STRING" or spot.innermost():
+    if str(spot.token) not in CONTEXT_WORDS or spot.innermost():
         return None
     if not any(t.type in ("CLAIM", "ASSUME", "REPORT") for t in spot.tokens[: spot.index]):
         return None
@@ -181,14 +185,13 @@ def _late_context(spot: Spot) -> Slip | None:
 
 
 def _no_such_connective(spot: Spot) -> Slip | None:
-    word = spot.token if spot.token.type == "NAME" else spot.ahead(-1)
-    if word is None or word.type != "NAME":
-        return None
-    if word == "or":
-        return Slip("There is no `or`.", word, word, "state two claims; `and` joins conditions")
-    if word == "not":
-        help = "turn the comparison round, as in `F(C) < 1` for not `F(C) >= 1`"
-        return Slip("There is no `not`.", word, word, help)
+    help = {
+        "or": "state two claims; `and` joins conditions",
+        "not": "turn the comparison round: `F(C) < 1` is the contrary of `F(C) >= 1`",
+    }
+    for word in (spot.ahead(-1), spot.token):
+        if word is not None and str(word) in help:
+            return Slip(f"There is no `{word}`.", word, word, help[str(word)])
     return None
 
 
@@ -207,10 +210,9 @@ def _ampersands(spot: Spot) -> Slip | None:
 
 def _reserved_name(spot: Spot) -> Slip | None:
     before, token = spot.ahead(-1), spot.token
-    named = before is not None and str(before) in _NAMING and before.type != "STRING"
-    if not named or "NAME" not in spot.expected or token.type in ("STRING", "NAME"):
+    if before is None or str(before) not in _NAMING or "NAME" not in spot.expected:
         return None
-    if is_word(token) and str(token) in RESERVED:
+    if str(token) in RESERVED:
         help, what = f"choose another name, such as `my_{token}`", "a word of the language"
     elif token.type == "NODE":
         help, what = f"choose another name, such as `node_{token}`", "a node"
@@ -229,7 +231,7 @@ def _reserved_name(spot: Spot) -> Slip | None:
 def _missing_name(spot: Spot) -> Slip | None:
     """`claim: ...`, `metric = ...`, `task { ... }`."""
     word = spot.ahead(-1)
-    if word is None or word.type == "STRING" or str(word) not in _NAMING - _NAMES_NOTHING:
+    if word is None or str(word) not in _NAMING - _NAMES_NOTHING:
         return None
     if spot.token.type not in ("COLON", "EQUAL", "LBRACE") or "NAME" not in spot.expected:
         return None
@@ -339,7 +341,7 @@ def _colon_block(spot: Spot) -> Slip | None:
 def _missing_colon(spot: Spot) -> Slip | None:
     if "COLON" not in spot.expected or spot.token.type not in _VALUE:
         return None
-    if spot.token.type == "STRING" or spot.innermost():
+    if spot.innermost() or spot.token.type == "STRING":
         return None
     return Slip(
         "A colon is missing here.",
@@ -563,14 +565,22 @@ def _unclosed_bracket(spot: Spot) -> Slip | None:
     opened = [i for i in spot.open_brackets() if spot.tokens[i].type != "LBRACE"]
     if not opened or not (spot.token.type == "RBRACE" or str(spot.token) in _ITEMS):
         return None
-    if spot.token.type == "STRING":
-        return None
     opening = spot.tokens[opened[-1]]
     closers = [
         like(spot.token, OPENING[spot.tokens[i].type], _CLOSERS[OPENING[spot.tokens[i].type]])
         for i in reversed(opened)
     ]
     return not_closed(opening, spot.replaced(0, -1, *closers))
+
+
+def _unclosed_at_end(spot: Spot) -> Slip | None:
+    opened = spot.open_brackets() if spot.at_end else []
+    if not opened:
+        return None
+    mended = None
+    if len(opened) == 1 and spot.tokens[opened[0]].type == "LBRACE":
+        mended = spot.replaced(0, 0, like(spot.token, "RBRACE", "}"))
+    return not_closed(spot.tokens[opened[-1]], mended)
 
 
 def not_closed(opening: Token, mended: list[Token] | None = None) -> Slip:
@@ -602,6 +612,7 @@ def _short(text: str) -> str:
 
 SLIPS: tuple[Callable[[Spot], Slip | None], ...] = (
     _comment,
+    _unclosed_at_end,
     _unclosed_bracket,
     _extra_closer,
     _trailing_comma,

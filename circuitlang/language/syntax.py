@@ -228,9 +228,12 @@ TaskItem = Union[Slot, Tokens, PromptTemplate, Where, Corrupt, Setting]
 
 @dataclass(frozen=True)
 class Task:
+    """`complete` is False when some of its lines could not be read."""
+
     name: str
     items: tuple[TaskItem, ...]
     span: Span = _span()
+    complete: bool = True
 
 
 @dataclass(frozen=True)
@@ -248,12 +251,13 @@ class LiveLine:
 
 @dataclass(frozen=True)
 class Circuit:
-    """Either lines of a block or one value."""
+    """Either lines of a block or one value; `complete` is False when a line could not be read."""
 
     name: str
     lines: tuple[EdgeLine | LiveLine, ...]
     value: Expression | None
     span: Span = _span()
+    complete: bool = True
 
 
 @dataclass(frozen=True)
@@ -318,5 +322,16 @@ Statement = Union[
 
 
 @dataclass(frozen=True)
+class Unread:
+    """A statement that could not be read: the word that starts it and the name it gives, if any."""
+
+    kind: str
+    name: str | None
+
+
+@dataclass(frozen=True)
 class File:
+    """`unread` are the statements whose errors are reported already; nothing may complain of their absence."""
+
     statements: tuple[Statement, ...]
+    unread: tuple[Unread, ...] = ()
