@@ -8,6 +8,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from circuitlang import pipeline
+from circuitlang.front import Front, Options, Silent, draw_prompts, fetched_front, resolve_file
+from circuitlang.measured import load_models
 from circuitlang.language.diagnostics import Diagnostic, Diagnostics
 from circuitlang.language.resolve import resolve_expression
 from circuitlang.language.source import Span
@@ -33,7 +35,7 @@ class LoadedSpec:
     """A spec that resolves: every name, range, edge and measure in it is sound."""
 
     path: Path
-    front: pipeline.Front
+    front: Front
 
     @property
     def warnings(self) -> tuple[Diagnostic, ...]:
@@ -42,20 +44,20 @@ class LoadedSpec:
 
 def load(path: str | Path) -> LoadedSpec:
     """Reads and resolves a spec without weights; raises `SpecError` with everything found."""
-    front = pipeline.resolve_file(Path(path))
-    if front.diagnostics.has_errors:
-        raise SpecError(front.found)
-    return LoadedSpec(Path(path), front)
+    resolved = resolve_file(Path(path))
+    if resolved.diagnostics.has_errors:
+        raise SpecError(resolved.found)
+    return LoadedSpec(Path(path), resolved)
 
 
 def check(spec: LoadedSpec | str | Path, **options: Any) -> CheckDocument:
-    """Decides every claim; `options` are the fields of `pipeline.Options`.
+    """Decides every claim; `options` are the fields of `front.Options`.
 
     Raises `SpecError` when the spec or a model cannot be used.
     """
     path = spec.path if isinstance(spec, LoadedSpec) else Path(spec)
-    chosen = pipeline.Options(**options)
-    outcome = pipeline.check(path, chosen, pipeline.Silent())
+    chosen = Options(**options)
+    outcome = pipeline.check(path, chosen, Silent())
     if outcome.measured is None:
         raise SpecError(outcome.front.found)
     return document(outcome, chosen, per_example=True)
@@ -70,10 +72,10 @@ class Session:
     """Keeps models loaded and prompts drawn, and remembers every run it has made."""
 
     def __init__(self, spec: LoadedSpec, **options: Any) -> None:
-        self.options = pipeline.Options(**options)
-        self.front = pipeline.fetched_front(spec.path, self.options, pipeline.Silent())
+        self.options = Options(**options)
+        self.front = fetched_front(spec.path, self.options, Silent())
         self._raise_errors()
-        self.loaded = pipeline.load_models(self.front, self.options, pipeline.Silent())
+        self.loaded = load_models(self.front, self.options, Silent())
         self._known: dict[Any, Any] = {}
 
     def __enter__(self) -> Session:
@@ -119,10 +121,10 @@ class Session:
         run = number.measurement.run
         if (run.task, run.model.name) not in self.front.prompts:
             self.front.asked = ((number, span),)
-            pipeline.draw_prompts(self.front, self.options)
+            draw_prompts(self.front, self.options)
             self._raise_errors()
         if run.model.name not in self.loaded:
-            self.loaded |= pipeline.load_models(self.front, self.options, pipeline.Silent())
+            self.loaded |= load_models(self.front, self.options, Silent())
 
     def _raise_errors(self) -> None:
         if self.front.diagnostics.has_errors:

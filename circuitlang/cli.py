@@ -114,7 +114,9 @@ def lint(files: Files, as_json: AsJson = False) -> None:
         _print_diagnostics(found)
         errors = sum(d.severity == "error" for d in found)
         warnings = sum(d.severity == "warning" for d in found)
-        print(f"{_count(len(files), 'file')}: {_count(errors, 'error')}, {_count(warnings, 'warning')}")
+        print(
+            f"{_count(len(files), 'file')}: {_count(errors, 'error')}, {_count(warnings, 'warning')}"
+        )
     raise typer.Exit(2 if any(f.diagnostics.has_errors for f in fronts) else 0)
 
 

@@ -56,8 +56,7 @@ def cost(
     for run in all_runs(needed.requests):
         by_pair.setdefault((run.task, run.model.name), []).append(run)
     tasks = tuple(
-        _task_cost(pair, runs, needed, prompts.get(pair), samples)
-        for pair, runs in by_pair.items()
+        _task_cost(pair, runs, needed, prompts.get(pair), samples) for pair, runs in by_pair.items()
     )
     flops = sum(t.flops for t in tasks)
     return Cost(

@@ -25,7 +25,9 @@ def title(outcome: Any, options: Any) -> str:
     spec = outcome.front.resolved.spec if outcome.front.resolved else None
     name = f"{spec.name} {spec.version or ''}".strip() if spec else str(outcome.path)
     if options.quick and options.samples is None:
-        return f"{name}: quick check on {options.sample_size} prompts per task, not the spec's sample"
+        return (
+            f"{name}: quick check on {options.sample_size} prompts per task, not the spec's sample"
+        )
     if options.samples is not None:
         return f"{name}: on {options.samples} prompts per task instead of the spec's sample"
     return name

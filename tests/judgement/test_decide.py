@@ -179,6 +179,22 @@ def test_absolute_values_in_three_values():
     assert found[0].low == pytest.approx(0.5 - stats.t.isf(0.025, 399) / 20)
 
 
+def test_both_ends_of_a_region_are_read_off_one_interval():
+    """B.1: `fails` is a 1 - 2 alpha interval disjoint from the region, as `holds` is one inside."""
+    fake = Fake().put(C=0.3 - at_p(0.04))
+    assert fake.decide(within(F("C"), -0.3, 0.3)).verdict == "fails"
+    assert fake.decide(compare(op("abs", F("C")), "<=", 0.3)).verdict == "fails"
+    larger = compare(op("max", F("C"), op("-", F("C"), 5)), "<=", 0.3)
+    assert fake.decide(larger).verdict == "undecided", "two unrelated tests: .04 > .05 / 2"
+
+
+def test_a_number_on_its_threshold():
+    fake = Fake(enumerated={"ioi": True}).put(C=np.array([0.5, 1.5]))
+    for sign, verdict in ((">=", "holds"), ("<=", "holds"), (">", "fails"), ("<", "fails")):
+        node = node_of(compare(F("C"), sign, 1), fake.estimator, "prompts")
+        assert (node.holds(0.05), node.fails(0.05)) == (verdict == "holds", verdict == "fails")
+
+
 def test_large_absolute_values_of_nothing_do_not_hold():
     """At t near 0 both sides can be wrong: halves of alpha keep the sum at alpha."""
     rng, wrong, trials = np.random.default_rng(0), 0, 1000

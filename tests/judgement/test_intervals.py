@@ -212,6 +212,11 @@ def test_degenerate_template_means_of_bits_are_no_free_pass():
     fake.put(A=np.ones(180))
     assert fake.decide(compare(F("A"), ">=", 0.95), target="templates").verdict == "undecided"
 
+    fake.put("gt", A=np.ones(180))
+    fake.templates["gt"] = fake.templates["ioi"]
+    gap = compare(sub(F("A"), F("A", task="gt")), ">=", -0.05)
+    assert fake.decide(gap, target="templates").verdict == "undecided"
+
 
 @pytest.mark.parametrize("rare", [0.02, 0.3])
 def test_bounded_intervals_cover(rare):

@@ -1,0 +1,288 @@
+"""The front half: a spec from text to prompts, without weights.
+
+What is missing of a model (its shape, its tokenizer) is said, or fetched when `fetched_front`
+is asked to. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from circuitlang.compiler.collect import measurements
+from circuitlang.language.diagnostics import Diagnostic, Diagnostics, suggestion
+from circuitlang.language.models import Found, find
+from circuitlang.language.prompt import PromptSet, mean_key
+from circuitlang.language.resolve import Locate, Resolved, load, resolve, resolve_expression
+from circuitlang.language.source import Span
+from circuitlang.language.spec import Claim, ModelReference, Spec
+
+QUICK_SAMPLE = 32
+LEAST_REFERENCES = 5
+
+
+class Progress(Protocol):
+    """What a front end shows while a check runs."""
+
+    def stage(self, text: str) -> None: ...
+
+    def runs(self, done: int, total: int) -> None: ...
+
+
+class Silent:
+    def stage(self, text: str) -> None:
+        pass
+
+    def runs(self, done: int, total: int) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line may change; None leaves the spec's own value."""
+
+    device: str = "cpu"
+    samples: int | None = None
+    seed: int | None = None
+    claims: tuple[str, ...] = ()
+    chunk: int | None = None
+    quick: bool = False
+
+    @property
+    def sample_size(self) -> int | None:
+        return QUICK_SAMPLE if self.quick and self.samples is None else self.samples
+
+
+@dataclass
+class Front:
+    """A spec as far as it goes without weights.
+
+    `asked` are the formulas and numbers to work out, with the places they come from;
+    `prompts` are keyed by (task, model name), where a tokenizer is at hand.
+    """
+
+    diagnostics: Diagnostics
+    resolved: Resolved | None = None
+    asked: tuple[tuple[Any, Span], ...] = ()
+    labels: tuple[str, ...] = ()
+    prompts: dict[tuple[str, str], PromptSet] = field(default_factory=dict)
+
+    @property
+    def found(self) -> tuple[Diagnostic, ...]:
+        return self.diagnostics.sorted
+
+
+def resolve_file(path: Path, locate: Locate = find) -> Front:
+    """Text to resolved spec. Needs the models' shapes only."""
+    diagnostics = Diagnostics()
+    source = load(path, diagnostics)
+    front = Front(diagnostics)
+    if source is not None:
+        front.resolved = resolve(source, diagnostics, locate)
+        if front.resolved is not None:
+            _check_decidable(front.resolved, diagnostics)
+            front.asked = everything_asked(front.resolved.spec)
+    return front
+
+
+def everything_asked(spec: Spec) -> tuple[tuple[Any, Span], ...]:
+    claims = ((c.formula, c.span) for c in spec.claims)
+    return (*claims, *((n, r.span) for r in spec.reports for _, n in r.numbers))
+
+
+def lint(path: Path, options: Options | None = None) -> Front:
+    """Everything that can be found without weights; says what it did not check."""
+    front = resolve_file(path)
+    if front.resolved is not None:
+        draw_prompts(front, options or Options())
+    return front
+
+
+def _check_decidable(resolved: Resolved, diagnostics: Diagnostics) -> None:
+    from circuitlang.judgement.contrast import unsupported
+
+    for claim in resolved.spec.claims:
+        for problem in unsupported(claim.formula, claim.target or "prompts"):
+            diagnostics.error(
+                "CL303",
+                f"Claim `{claim.name}` cannot be decided: {problem.reason}.",
+                claim.span,
+                problem.help,
+            )
+        tasks = {m.run.task for m in measurements(claim.formula)}
+        several = [t for t in tasks if len(resolved.tasks[t].templates) > 1]
+        if several and claim.target is None and claim.kind == "claim":
+            diagnostics.error(
+                "CL308",
+                f"Claim `{claim.name}` does not say what it generalises over, and task "
+                f"`{several[0]}` has several templates.",
+                claim.span,
+                "add `default over prompts` (these templates) or `over templates` (wordings in general)",
+            )
+
+
+def chosen_claims(
+    resolved: Resolved, names: tuple[str, ...], diagnostics: Diagnostics
+) -> tuple[Claim, ...]:
+    """The claims to decide: all, or the named ones and every `assume`."""
+    claims = resolved.spec.claims
+    if not names:
+        return claims
+    known = [c.name for c in claims]
+    for name in names:
+        if name not in known:
+            diagnostics.error(
+                "CL101",
+                f"The spec has no claim `{name}`.",
+                None,
+                suggestion(name, known) or f"its claims are {', '.join(known)}",
+            )
+    return tuple(c for c in claims if c.kind == "assume" or c.name in names)
+
+
+def pairs_used(front: Front) -> dict[tuple[str, str], ModelReference]:
+    """(task, model name) pairs that something asked for needs; a task nobody asks for gets the first model."""
+    assert front.resolved is not None
+    found: dict[tuple[str, str], ModelReference] = {}
+    for form, _ in front.asked:
+        for m in measurements(form):
+            found[m.run.task, m.run.model.name] = m.run.model
+    if not found:
+        model = next(iter(front.resolved.spec.models.values()))
+        found = {(task, model.name): model for task in front.resolved.tasks}
+    return found
+
+
+def draw_prompts(front: Front, options: Options) -> None:
+    """Fills `front.prompts` for every task and model in use, where the tokenizer is at hand."""
+    from circuitlang.language.sampling import draw
+    from circuitlang.language.tokenizer import PromptTokenizer, UnusableTokenizer
+
+    assert front.resolved is not None
+    resolved, diagnostics = front.resolved, front.diagnostics
+    missing: dict[str, None] = {}
+    for (task, name), model in pairs_used(front).items():
+        found = resolved.found[name]
+        if found.tokenizer is None:
+            missing[model.reference] = None
+            continue
+        spec = resolved.tasks[task]
+        bos = found.bos_token if model.bos else None
+        if model.bos and bos is None:
+            diagnostics.error(
+                "CL513", f"`{model.reference}` has no BOS token.", spec.span, "write `bos no`"
+            )
+            continue
+        try:
+            tokenizer = PromptTokenizer.open(found.tokenizer)
+        except UnusableTokenizer as problem:
+            diagnostics.error(
+                "CL513",
+                f"The tokenizer of `{model.reference}` cannot be used: {problem.reason}.",
+                spec.span,
+            )
+            continue
+        drawn = draw(
+            spec,
+            tokenizer,
+            bos=bos,
+            context=model.shape.context,
+            samples=options.sample_size,
+            seed=options.seed,
+            diagnostics=diagnostics,
+        )
+        if drawn is not None:
+            front.prompts[task, name] = drawn
+            _check_scores(task, drawn, resolved, diagnostics)
+    _check_means(front)
+    for reference in missing:
+        diagnostics.note(
+            "CL509",
+            f"The tokenizer of `{reference}` is not on this machine, so token lengths, answers and "
+            "positions were not checked.",
+            None,
+            "`circ check` fetches the model; after that `circ lint` checks everything",
+        )
+
+
+def _check_scores(
+    task: str, drawn: PromptSet, resolved: Resolved, diagnostics: Diagnostics
+) -> None:
+    """A logit of several tokens has to say how they are pooled."""
+    for (of_task, score), span in resolved.definitions.score_spans.items():
+        if of_task != task or score.kind != "logit" or score.pool is not None:
+            continue
+        most = max(len(p.answers[score.tokens]) for p in drawn.prompts)
+        if most > 1:
+            diagnostics.error(
+                "CL515",
+                f"`{score.tokens}` has up to {most} tokens, and a logit is of one.",
+                span,
+                f"write `mean(logit({score.tokens}))` or `max(logit({score.tokens}))`",
+            )
+
+
+def _check_means(front: Front) -> None:
+    """P8: every mean needs enough reference prompts for every prompt's key."""
+    assert front.resolved is not None
+    checked: set[Any] = set()
+    for form, span in front.asked:
+        for m in measurements(form):
+            ablation, key = m.run.ablation, (m.run.task, m.run.model.name)
+            if ablation is None or ablation.kind != "mean" or (ablation, key) in checked:
+                continue
+            checked.add((ablation, key))
+            drawn = front.prompts.get(key)
+            if drawn is None:
+                continue
+            counts: dict[Any, int] = {}
+            for reference in drawn.references:
+                k = mean_key(ablation, reference)
+                counts[k] = counts.get(k, 0) + 1
+            poor = [
+                p for p in drawn.prompts if counts.get(mean_key(ablation, p), 0) < LEAST_REFERENCES
+            ]
+            if poor:
+                front.diagnostics.error(
+                    "CL510",
+                    f"The mean `{ablation}` has {counts.get(mean_key(ablation, poor[0]), 0)} reference "
+                    f"prompts like {poor[0].text!r}; at least {LEAST_REFERENCES} are needed "
+                    f"({len(poor)} of {len(drawn.prompts)} prompts are affected).",
+                    span,
+                    "name fewer slots after `per`, or make the prompts' layouts more alike",
+                )
+
+
+def fetched_front(
+    path: Path, options: Options, progress: Progress, expression: str | None = None
+) -> Front:
+    """Resolved spec and prompts, fetching what models lack; errors of the text come first.
+
+    With `expression` only that is asked for, else the spec's (chosen) claims and reports.
+    """
+    front = resolve_file(path)
+    if front.diagnostics.has_errors:
+        return front
+    lacking = front.resolved is None or any(
+        found.tokenizer is None for found in front.resolved.found.values()
+    )
+    if lacking:
+        from circuitlang.runtime.fetch import fetch
+
+        def locate(reference: str, revision: str | None, base: Path) -> Found:
+            return fetch(reference, revision, base, progress.stage)
+
+        front = resolve_file(path, locate)
+    if front.resolved is None or front.diagnostics.has_errors:
+        return front
+    if expression is not None:
+        found = resolve_expression(expression, front.resolved)
+        front.labels = tuple(label for label, _, _ in found)
+        front.asked = tuple((form, span) for _, form, span in found)
+    elif options.claims:
+        chosen = chosen_claims(front.resolved, options.claims, front.diagnostics)
+        front.asked = tuple((c.formula, c.span) for c in chosen)
+    if not front.diagnostics.has_errors:
+        draw_prompts(front, options)
+    return front
