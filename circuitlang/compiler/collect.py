@@ -163,14 +163,18 @@ def collect(forms: Iterable[Formula | Number], token_sets: Mapping[str, Iterable
             setting = _setting(m)
             key = (setting.whole, setting.floor, setting.metric)
             settings.setdefault(key, setting)
-    for setting in settings.values():
+    floored = {(s.whole, s.metric) for s in settings.values() if s.floor is not None}
+    kept = tuple(
+        s for s in settings.values() if s.floor is not None or (s.whole, s.metric) not in floored
+    )
+    for setting in kept:
         add(setting.whole, setting.metric)
         if setting.floor is not None:
             add(setting.floor, setting.metric)
         if setting.whole.task in accuracy:
             add(setting.whole, accuracy[setting.whole.task])
     ordered = {run: tuple(metrics) for run, metrics in requests.items()}
-    return Needed(ordered, tuple(settings.values()), accuracy)
+    return Needed(ordered, kept, accuracy)
 
 
 def _setting(m: Measurement) -> Setting:

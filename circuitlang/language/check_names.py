@@ -1,4 +1,4 @@
-"""Names in measures, which are only evaluated where they are called."""
+"""Names in measures, which are only evaluated where they are called, and where no model is known."""
 
 from __future__ import annotations
 
@@ -19,26 +19,43 @@ _VALUES = ("zero", "resample", "clean", "argmax", "mean", "template")
 def check_measure(
     measure: syntax.Measure, definitions: Definitions, diagnostics: Diagnostics
 ) -> None:
-    for name in _names(measure.body, frozenset(measure.parameters)):
+    where = f" (in measure `{measure.name}`)"
+    _check(measure.body, measure.parameters, where, definitions, diagnostics)
+
+
+def check_statement(
+    statement: syntax.Statement, definitions: Definitions, diagnostics: Diagnostics
+) -> None:
+    _check(statement, (), "", definitions, diagnostics)
+
+
+def _check(
+    e: Any,
+    parameters: tuple[str, ...],
+    where: str,
+    definitions: Definitions,
+    diagnostics: Diagnostics,
+) -> None:
+    for name in _names(e, frozenset(parameters)):
         first = name.parts[0]
         if (
             first in BUILTIN_WORDS
             or first in _VALUES
             or first in definitions
             or first in definitions.measures
-            or first in definitions.imports
+            or first in definitions.unread_names
             or is_function(first)
             or definitions.label(first)
             or definitions.is_corruption(first)
             or any(t is not None and first in t.tokens for t in definitions.tasks.values())
         ):
             continue
-        known = (*measure.parameters, *definitions.names, *BUILTIN_WORDS, *METRIC_FUNCTIONS)
+        known = (*parameters, *definitions.names, *BUILTIN_WORDS, *METRIC_FUNCTIONS)
         diagnostics.error(
             "CL101",
-            f"Nothing is called `{first}` (in measure `{measure.name}`).",
+            f"Nothing is called `{first}`{where}.",
             name.span,
-            suggestion(first, known),
+            suggestion(first, known) or definitions.name_help(name.text),
         )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +13,25 @@ from circuitlang.language import sets, syntax
 from circuitlang.language.diagnostics import Diagnostics, Reject
 from circuitlang.language.edges import NOTHING, EdgeSet
 from circuitlang.language.inline import Inliner
+from circuitlang.language.slips import head_for
 from circuitlang.language.source import Span
 from circuitlang.language.spec import ModelReference, TokenScore
 from circuitlang.language.unparse import unparse
-from circuitlang.language.values import AblationValue, Data, Edges, Items, MetricValue, Nodes, kind
+from circuitlang.language.values import (
+    AblationValue,
+    Data,
+    Edges,
+    Items,
+    MetricValue,
+    Nodes,
+    kind,
+    weight,
+)
 
 if TYPE_CHECKING:
     from circuitlang.language.evaluate import Environment, Evaluator
+
+LARGEST_VALUE = 200_000
 
 
 @dataclass
@@ -36,10 +50,24 @@ class Definitions:
     models: Mapping[str, ModelReference | None]
     defaults: tuple[syntax.Clause, ...]
     score_spans: dict[tuple[str, TokenScore], Span] = field(default_factory=dict)
-    imports: frozenset[str] = frozenset()
+    unread: tuple[syntax.Unread, ...] = ()
 
     def __contains__(self, name: str) -> bool:
         return name in self.statements or name in self.tasks or name in self.models
+
+    @cached_property
+    def unread_names(self) -> frozenset[str]:
+        """Names whose statements could not be read: nothing is known of them, and nothing said."""
+        return frozenset(u.name for u in self.unread if u.name is not None)
+
+    def may_be_unread(self, kind: str) -> bool:
+        """Whether a statement of this kind may be among those that could not be read."""
+        return any(u.kind in (kind, "default", "") for u in self.unread)
+
+    def is_broken(self, what: str) -> bool:
+        """Whether a model, task, metric or ablation was declared and has errors of its own."""
+        declared = {"model": self.models, "task": self.tasks}.get(what, {})
+        return self.may_be_unread(what) or None in declared.values()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -91,7 +119,10 @@ class Definitions:
                 return f"`{name}` is a token set; it stands in `logit({name})` or `prob({name})`"
         if self.is_corruption(name):
             return f"`{name}` is a corruption; write `resample({name})` or `mean({name})`"
-        return None
+        if re.fullmatch(r"a\.h\d+", name):
+            return f"a head has a layer: `a0{name[1:]}`, or `a[*]{name[1:]}` in every layer"
+        node = head_for(name)
+        return f"heads are written `a9.h6`, MLPs `m3`: write `{node}`" if node else None
 
     @property
     def inliner(self) -> Inliner:
@@ -112,6 +143,7 @@ class Definitions:
         if statement.kind == "metric":
             return MetricValue(name, statement.value)
         value = evaluator.value(self.inliner.expand(statement.value, self.defaults), env)
+        self._check_weight(value, statement, evaluator)
         match statement.kind:
             case "group":
                 return evaluator.as_nodes(value, statement.value)
@@ -119,12 +151,23 @@ class Definitions:
                 return self._ablation(statement, value, evaluator)
         return value
 
+    def _check_weight(self, value: Any, statement: Any, evaluator: Evaluator) -> None:
+        """Definitions that each use the one before twice would double with every line."""
+        if weight(value, LARGEST_VALUE) >= LARGEST_VALUE:
+            raise evaluator.fail(
+                "CL302",
+                f"`{statement.name}` has more than {LARGEST_VALUE:,} parts.",
+                statement.value,
+                "define less in terms of itself",
+            )
+
     def _ablation(self, statement: syntax.Define, value: Any, evaluator: Evaluator) -> Any:
         if not isinstance(value, AblationValue):
             raise evaluator.fail(
                 "CL106",
                 f"`ablation` takes resample(...), mean(...) or zero, not {kind(value)}.",
                 statement.value,
+                f"write `ablation {statement.name} = resample(corruption)`",
             )
         return replace(value, written=statement.name)
 
@@ -132,7 +175,9 @@ class Definitions:
         if statement.value is not None:
             value = evaluator.value(self.inliner.expand(statement.value, self.defaults), env)
             lines = value.lines if isinstance(value, Edges) else ()
-            return Edges(evaluator.as_edges(value, statement.value, env), lines)
+            edges = Edges(evaluator.as_edges(value, statement.value, env), lines)
+            self._check_weight(edges, statement, evaluator)
+            return edges
         result, lines_, failed = NOTHING, [], False
         for line in statement.lines:
             try:
@@ -142,11 +187,14 @@ class Definitions:
                 continue
             lines_.append((line_text(line), edges))
             result = result | edges
-        if failed:
+        if failed or not statement.complete:
             raise Reject
         if result == NOTHING:
             self.diagnostics.warn(
-                "CL309", f"Circuit `{statement.name}` has no edge.", statement.span
+                "CL309",
+                f"Circuit `{statement.name}` has no edge.",
+                statement.span,
+                "add a line such as `input -> logits`, or delete the circuit",
             )
         self._warn_dead(statement, result, lines_, evaluator, env)
         return Edges(result, tuple(lines_))
@@ -157,7 +205,14 @@ class Definitions:
         if isinstance(line, syntax.LiveLine):
             value = evaluator.value(line.nodes, env)
             if not isinstance(value, (Nodes, Items)):
-                raise evaluator.fail("CL106", f"`live` takes nodes, not {kind(value)}.", line.nodes)
+                raise evaluator.fail(
+                    "CL106",
+                    f"`live` takes nodes, not {kind(value)}.",
+                    line.nodes,
+                    f"write `live nodes({unparse(line.nodes)})`"
+                    if isinstance(value, Edges)
+                    else "name heads, MLPs or a group",
+                )
             return sets.leaving(evaluator.as_nodes(value, line.nodes), evaluator.graph(env))
         return evaluator.product(line.source, line.target, line, env)
 

@@ -7,7 +7,8 @@ a `Diagnostics` and goes on; `Reject` only unwinds one expression or statement w
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from circuitlang.language.source import Span
@@ -99,6 +100,20 @@ class Diagnostic:
 
 class Reject(Exception):
     """Unwinds the expression or statement that a recorded diagnostic is about."""
+
+
+@contextmanager
+def shallow(diagnostics: Diagnostics, span: Span) -> Iterator[None]:
+    """Turns the recursion limit, which only a very deep formula can reach, into an error."""
+    try:
+        yield
+    except RecursionError:
+        raise diagnostics.reject(
+            "CL008",
+            "Written out, this is nested too deeply to be worked out.",
+            span,
+            "use fewer measures inside one another",
+        ) from None
 
 
 @dataclass

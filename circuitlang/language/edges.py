@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 END = "END"
 
@@ -131,7 +132,7 @@ class EdgeSet:
             return self
         return EdgeSet("at", left=self, place=place)
 
-    @property
+    @cached_property
     def reach(self) -> int:
         """All edges that belong to the set at some position, as a mask (an upper bound)."""
         match self.operation:
@@ -147,7 +148,7 @@ class EdgeSet:
                 assert self.left is not None and self.right is not None
                 return self.left.reach & self.right.reach
 
-    @property
+    @cached_property
     def places(self) -> frozenset[Place]:
         found = frozenset() if self.place is None else frozenset({self.place})
         for part in (self.left, self.right):

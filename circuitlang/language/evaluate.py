@@ -6,8 +6,10 @@ the language, a definition of the spec, a position label of a task.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 from circuitlang.language import functions, sets, syntax
@@ -18,6 +20,7 @@ from circuitlang.language.edges import END, NOTHING, EdgeSet, Place, Position, u
 from circuitlang.language.functions import LARGEST_EXPANSION
 from circuitlang.language.inline import count, substitute_names
 from circuitlang.language.runs import RunBuilder
+from circuitlang.language.slips import head_for
 from circuitlang.language.spec import (
     Aggregate,
     Both,
@@ -38,6 +41,7 @@ from circuitlang.language.values import (
     Formulas,
     Interval,
     Items,
+    MetricValue,
     Nodes,
     Numbers,
     Row,
@@ -73,6 +77,7 @@ class Evaluator:
         self.diagnostics: Diagnostics = definitions.diagnostics
         self.runs = RunBuilder(self)
         self.expanded = 0
+        self._sizes: list[int] = []
         self._cache: dict[tuple[str, ModelReference], Any] = {}
         self._open: list[str] = []
 
@@ -125,9 +130,9 @@ class Evaluator:
             else:
                 raise self.fail(
                     "CL101",
-                    f"`{first}` has no part `{part}`.",
+                    f"`{first}` is {kind(value)} and has no part `{part}`.",
                     e,
-                    "only ports (.q .k .v .qk .qv .kv .qkv) can follow a set of heads",
+                    "a port (.q .k .v .qk .qv .kv .qkv) can follow heads, and nothing else",
                 )
         return value
 
@@ -157,7 +162,7 @@ class Evaluator:
         labelled = self.definitions.label(name)
         if labelled:
             return Place((Position(name),))
-        if name in self.definitions.imports:
+        if name in self.definitions.unread_names:
             raise Reject
         if functions.is_function(name):
             raise self.fail("CL106", f"`{name}` is a function.", e, f"call it: `{name}(...)`")
@@ -166,7 +171,7 @@ class Evaluator:
             "CL101",
             f"Nothing is called `{name}`.",
             e,
-            suggestion(name, known) or self.definitions.name_help(name),
+            self.definitions.name_help(e.text) or suggestion(name, known),
         )
 
     def definition(self, name: str, e: Expression, env: Environment) -> Any:
@@ -195,6 +200,8 @@ class Evaluator:
         candidates = self.definitions.of_kind(what)
         if len(candidates) == 1:
             return candidates[0]
+        if self.definitions.is_broken(what):
+            raise Reject
         if not candidates:
             raise self.diagnostics.reject(
                 "CL103", f"The spec declares no {what}, and this needs one.", e.span, _example(what)
@@ -215,13 +222,16 @@ class Evaluator:
     def as_nodes(self, value: Any, e: Expression) -> Nodes:
         if isinstance(value, Nodes):
             return value
-        if isinstance(value, Items) and value.members:
+        if isinstance(value, Items) and not value.members:
+            raise self.fail("CL106", "This list names no node.", e, "write `[a9.h6, a9.h9]`")
+        if isinstance(value, Items):
             result = Nodes(())
             for member in value.members:
                 result = sets.union(result, self.as_nodes(member, e))
             return result
-        help = "write `nodes(...)` for the nodes of a circuit" if isinstance(value, Edges) else None
-        raise self.fail("CL106", f"A set of nodes is needed here, not {kind(value)}.", e, help)
+        raise self.fail(
+            "CL106", f"A set of nodes is needed here, not {kind(value)}.", e, _nodes_help(value, e)
+        )
 
     def edges(self, e: Expression, env: Environment) -> EdgeSet:
         return self.as_edges(self.value(e, env), e, env)
@@ -244,7 +254,9 @@ class Evaluator:
             for member in value.members:
                 result = result | self.as_edges(member, e, env)
             return result
-        raise self.fail("CL106", f"A set of edges is needed here, not {kind(value)}.", e)
+        raise self.fail(
+            "CL106", f"A set of edges is needed here, not {kind(value)}.", e, _edges_help(value, e)
+        )
 
     def ported(self, nodes: Nodes, port: str, e: Expression) -> Nodes:
         if port not in ("q", "k", "v", "qk", "qv", "kv", "qkv"):
@@ -253,7 +265,12 @@ class Evaluator:
             )
         wrong = next((m for m in nodes.members if m.node.kind != "head"), None)
         if wrong is not None:
-            raise self.fail("CL208", f"`{wrong.node}` has no `{port}` port; only heads have.", e)
+            raise self.fail(
+                "CL208",
+                f"`{wrong.node}` has no `{port}` port; only heads have.",
+                e,
+                f"write `{unparse(e).removesuffix('.' + port)}`, or name heads only",
+            )
         return Nodes(tuple(replace(m, ports=port) for m in nodes.members), nodes.wide)
 
     def at(self, e: syntax.At, env: Environment) -> Any:
@@ -269,9 +286,16 @@ class Evaluator:
                 for position in place.positions
             ]
             if any(m.place is not None for m in value.members):
-                raise self.fail("CL106", "These nodes already have a position.", e)
+                raise self.fail(
+                    "CL106", "These nodes already have a position.", e, "leave one `@` out"
+                )
             return Nodes(tuple(placed), value.wide)
-        raise self.fail("CL106", f"`@` needs nodes or edges before it, not {kind(value)}.", e)
+        raise self.fail(
+            "CL106",
+            f"`@` needs nodes or edges before it, not {kind(value)}.",
+            e,
+            "write `nodes @ label` or `(a -> b) @ label`",
+        )
 
     def place(self, e: Expression, env: Environment) -> Place:
         parts = e.items if isinstance(e, syntax.ListExpression) and e.generator is None else (e,)
@@ -291,7 +315,7 @@ class Evaluator:
                 )
             positions += value.positions
         if not positions:
-            raise self.fail("CL106", "This list of positions is empty.", e)
+            raise self.fail("CL106", "This list of positions is empty.", e, "write `@ END`")
         return Place(tuple(dict.fromkeys(positions)))
 
     def position_name(self, e: Expression, env: Environment) -> Place | None:
@@ -326,10 +350,12 @@ class Evaluator:
         for binding in generator.bindings:
             grown = []
             for inner in environments:
-                for value, label in self.domain(binding.domain, inner):
-                    self.check_arity(binding.names, value, binding.domain)
-                    grown.append(inner.bind(binding.names, value, label))
-                    self.spend(e)
+                members = self.domain(binding.domain, inner)
+                with self.expanding(len(environments) * len(members)):
+                    for value, label in members:
+                        self.check_arity(binding.names, value, binding.domain)
+                        grown.append(inner.bind(binding.names, value, label))
+                        self.spend(e)
             environments = grown
         if generator.condition is not None:
             environments = [x for x in environments if self.constant(generator.condition, x)]
@@ -341,23 +367,41 @@ class Evaluator:
             outcome = functions.constant_comparison(value)
             if outcome is not None:
                 return outcome
-        raise self.fail("CL106", "A condition after `if` cannot depend on a run.", e)
+        raise self.fail(
+            "CL106",
+            "A condition after `if` cannot depend on a run.",
+            e,
+            "compare plain numbers, such as `size(K) > 1`",
+        )
 
     def check_arity(self, names: tuple[str, ...], value: Any, e: Expression) -> None:
         width = len(value.members) if isinstance(value, Row) else 1
         if len(names) != width:
             raise self.fail(
                 "CL105",
-                f"Each member is {count(width, 'value')}, but {len(names)} names wait for it.",
+                f"Each member is {count(width, 'value')}, but {count(len(names), 'name')} "
+                f"{'waits' if len(names) == 1 else 'wait'} for it.",
                 e,
+                "bind one name per value: `x in ...`, or `(x, y) in ...` for pairs",
             )
+
+    @contextmanager
+    def expanding(self, members: int) -> Iterator[None]:
+        """Notes the sizes of the domains that are open, so that a message can tell the product."""
+        self._sizes.append(members)
+        try:
+            yield
+        finally:
+            self._sizes.pop()
 
     def spend(self, e: Expression) -> None:
         self.expanded += 1
         if self.expanded > LARGEST_EXPANSION:
+            whole = prod(self._sizes)
+            number = f"about {whole:,}" if whole > LARGEST_EXPANSION else "too many"
             raise self.fail(
                 "CL302",
-                f"This expands into more than {LARGEST_EXPANSION:,} formulas.",
+                f"This expands into {number} formulas; the limit is {LARGEST_EXPANSION:,}.",
                 e,
                 "quantify over groups or a smaller circuit",
             )
@@ -375,10 +419,9 @@ class Evaluator:
         value = self.value(e, env)
         if isinstance(value, Numbers):
             return value
-        help = None
-        if isinstance(value, (Edges, Nodes)):
-            help = f"write `F({unparse(e)})` for its score or `size({unparse(e)})` for its size"
-        raise self.fail("CL106", f"A number is needed here, not {kind(value)}.", e, help)
+        raise self.fail(
+            "CL106", f"A number is needed here, not {kind(value)}.", e, _number_help(value, e)
+        )
 
     def formula(self, e: Expression, env: Environment) -> Any:
         value = self.value(e, env)
@@ -410,7 +453,9 @@ class Evaluator:
             case "*" | "/":
                 left, right = self.number(e.left, env), self.number(e.right, env)
                 if e.operator == "/" and right == Constant(0.0):
-                    raise self.fail("CL106", "This divides by zero.", e.right)
+                    raise self.fail(
+                        "CL106", "This divides by zero.", e.right, "divide by `effect` or `F(M)`"
+                    )
                 return functions.operation(e.operator, (left, right))
             case _:
                 return Comparison(e.operator, self.number(e.left, env), self.number(e.right, env))
@@ -482,6 +527,7 @@ class Evaluator:
                 f"Taking `{self.printed(e.right, env)}` out of `{self.printed(e.left, env)}` "
                 "changes nothing: they share no edge.",
                 e.span,
+                "check the names, or leave it out",
             )
         by_edges: dict[str, Callable[[EdgeSet, EdgeSet], EdgeSet]] = {
             "+": EdgeSet.__or__,
@@ -502,7 +548,9 @@ class Evaluator:
 
     def shifted(self, place: Place, by: Constant, e: syntax.Binary) -> Place:
         if by.value != int(by.value):
-            raise self.fail("CL106", "A position is shifted by whole tokens.", e.right)
+            raise self.fail(
+                "CL106", "A position is shifted by whole tokens.", e.right, "write `@ [S1 + 1]`"
+            )
         step = int(by.value) if e.operator == "+" else -int(by.value)
         return Place(tuple(replace(p, shift=p.shift + step) for p in place.positions))
 
@@ -547,7 +595,10 @@ class Evaluator:
         if not (senders.wide or receivers.wide):
             if len(senders.members) == len(receivers.members) == 1:
                 self.diagnostics.error(
-                    code, f"`{sender}->{receiver}` cannot be an edge: {why}.", span
+                    code,
+                    f"`{sender}->{receiver}` cannot be an edge: {why}.",
+                    span,
+                    "name the ports that can be reached",
                 )
                 return
             self.diagnostics.note(
@@ -572,19 +623,28 @@ class Evaluator:
         name = self.printed(e.domain, env)
         if isinstance(domain, ExampleDomain):
             if len(e.names) != 1:
-                raise self.fail("CL105", "A prompt is one value; bind one name.", e.domain)
+                raise self.fail(
+                    "CL105",
+                    "A prompt is one value; bind one name.",
+                    e.domain,
+                    "write `forall x in examples: ...`",
+                )
             variable = e.names[0]
             data = replace(domain.data, each=variable)
             body = self.formula(e.body, env.bind(e.names, data, variable))
             return Quantified(e.kind, variable, name, ((f"${variable}", body),))
         found = []
-        for value, label in functions.listed(self, e.domain, domain, env):
-            self.check_arity(e.names, value, e.domain)
-            self.spend(e)
-            shown = (
-                ", ".join(describe(m) for m in value.members) if isinstance(value, Row) else label
-            )
-            found.append((shown, self.formula(e.body, env.bind(e.names, value, label))))
+        members = functions.listed(self, e.domain, domain, env)
+        with self.expanding(len(members)):
+            for value, label in members:
+                self.check_arity(e.names, value, e.domain)
+                self.spend(e)
+                shown = (
+                    ", ".join(describe(m) for m in value.members)
+                    if isinstance(value, Row)
+                    else label
+                )
+                found.append((shown, self.formula(e.body, env.bind(e.names, value, label))))
         if not found:
             raise self.fail(
                 "CL301",
@@ -608,17 +668,30 @@ class Evaluator:
         domain = self.value(first.domain, env)
         if isinstance(domain, ExampleDomain):
             if len(e.generator.bindings) > 1 or e.generator.condition is not None:
-                raise self.fail("CL307", "Prompts cannot be filtered or paired here.", e)
+                raise self.fail(
+                    "CL307",
+                    "Prompts cannot be filtered or paired here.",
+                    e,
+                    "give the task a `where`, or use `on` a template or part",
+                )
             inner = env.bind(first.names, replace(domain.data, each="aggregate"), first.names[0])
             value = self.value(body, inner)
             wanted = (Comparison,) if e.name.text == "share" else Numbers
             if not isinstance(value, wanted):
                 what = "a condition" if e.name.text == "share" else "a number"
-                raise self.fail("CL106", f"`{e.name.text}` needs {what}, not {kind(value)}.", body)
+                example = ">= 0" if e.name.text == "share" else ""
+                raise self.fail(
+                    "CL106",
+                    f"`{e.name.text}` needs {what}, not {kind(value)}.",
+                    body,
+                    f"write `{e.name.text}(F(S on x) {example} for x in examples)`",
+                )
             return Aggregate(e.name.text, value, level)
         environments = self.generated(e.generator, env, e)
         if not environments:
-            raise self.fail("CL301", "This runs over nothing.", first.domain)
+            raise self.fail(
+                "CL301", "This runs over nothing.", first.domain, "give it at least one member"
+            )
         if e.name.text == "share":
             raise self.fail(
                 "CL106", "`share` counts prompts.", e, "write `share(... for x in examples)`"
@@ -629,13 +702,18 @@ class Evaluator:
     def level(self, e: syntax.Call, leading: list[Expression], env: Environment) -> float | None:
         if e.name.text != "quantile":
             if leading:
-                raise self.fail("CL105", f"`{e.name.text}` takes one expression.", e)
+                raise self.fail(
+                    "CL105",
+                    f"`{e.name.text}` takes one expression.",
+                    e,
+                    f"write `{e.name.text}(... for x in examples)`",
+                )
             return None
         value = self.value(leading[0], env) if len(leading) == 1 else None
         if not isinstance(value, Constant) or not 0 <= value.value <= 1:
             raise self.fail(
                 "CL105",
-                "`quantile` needs a level first.",
+                "`quantile` needs a level between 0 and 100% first.",
                 e,
                 "write `quantile(90%, ... for x in examples)`",
             )
@@ -657,6 +735,41 @@ def describe(value: Any) -> str:
     if isinstance(value, AblationValue):
         return value.written
     return str(getattr(value, "name", value))
+
+
+def _nodes_help(value: Any, e: Expression) -> str | None:
+    text = unparse(e)
+    if isinstance(value, Edges):
+        return f"write `nodes({text})` for the nodes of a circuit"
+    if isinstance(value, str):
+        return f"nodes stand without quotes: `{value or 'a9.h6'}`"
+    if isinstance(value, Constant) and (node := head_for(text)):
+        return f"write `{node}`"
+    return "heads are written `a9.h6`, MLPs `m3`"
+
+
+def _edges_help(value: Any, e: Expression) -> str | None:
+    text = unparse(e)
+    if isinstance(value, Data):
+        return f"write `F(M on {text})` for the model's score on it"
+    if isinstance(value, str):
+        return f"names stand without quotes: `{value or 'C'}`"
+    if isinstance(value, MetricValue):
+        return f"write `by {text}`"
+    if isinstance(value, AblationValue):
+        return f"write `under {text}`"
+    return "a circuit, an arrow such as `a9.h9 -> logits`, or nodes"
+
+
+def _number_help(value: Any, e: Expression) -> str | None:
+    text = unparse(e)
+    if isinstance(value, (Edges, Nodes)):
+        return f"write `F({text})` for its score or `size({text})` for its size"
+    if isinstance(value, MetricValue):
+        return f"a metric is measured on a run: `F(M by {text})`"
+    if isinstance(value, str):
+        return "numbers stand without quotes"
+    return None
 
 
 def _alone(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from circuitlang.language import sets, syntax
 from circuitlang.language.circuit_file import read_circuit
-from circuitlang.language.diagnostics import suggestion
+from circuitlang.language.diagnostics import Reject, suggestion
 from circuitlang.language.spec import Aggregate, Comparison, Constant, Each, Operation, Rows
 from circuitlang.language.syntax import Expression
 from circuitlang.language.unparse import unparse
@@ -132,8 +132,18 @@ def listed(ev: Evaluator, e: Expression, value: Any, env: Environment) -> list[t
             "CL106", f"`{text}` is data.", e, f"write `examples({text})` or `templates({text})`"
         )
     if isinstance(value, Place):
-        raise ev.fail("CL307", "Iterating the tokens of a span is not run by this version.", e)
-    raise ev.fail("CL106", f"{kind(value).capitalize()} cannot be iterated.", e)
+        raise ev.fail(
+            "CL307",
+            "Iterating the tokens of a span is not run by this version.",
+            e,
+            "list positions: `[first(S1), last(S1)]`",
+        )
+    raise ev.fail(
+        "CL106",
+        f"{kind(value).capitalize()} cannot be iterated.",
+        e,
+        "iterate a list, a group, `edges(C)`, `nodes(C)`, `groups(C)`, `examples` or a range",
+    )
 
 
 def _numbers(ev: Evaluator, e: Expression, value: Interval) -> list[tuple[Any, str]]:
@@ -145,7 +155,9 @@ def _numbers(ev: Evaluator, e: Expression, value: Interval) -> list[tuple[Any, s
         and high.value == int(high.value)
     )
     if not whole:
-        raise ev.fail("CL106", "Only a range of whole numbers can be iterated.", e)
+        raise ev.fail(
+            "CL106", "Only a range of whole numbers can be iterated.", e, "write `for i in 0..9`"
+        )
     length = int(high.value) - int(low.value) + 1
     _bounded(ev, e, length)
     return [(Constant(float(i)), str(i)) for i in range(int(low.value), int(high.value) + 1)]
@@ -214,7 +226,9 @@ def _examples(ev: Evaluator, e: syntax.Call, env: Environment) -> ExampleDomain:
     if isinstance(value, ExampleDomain):
         return value
     if not isinstance(value, Data) or value.each:
-        raise ev.fail("CL106", f"`examples` needs a task, not {kind(value)}.", e)
+        raise ev.fail(
+            "CL106", f"`examples` needs a task, not {kind(value)}.", e, "write `examples(task)`"
+        )
     return ExampleDomain(value)
 
 
@@ -226,7 +240,12 @@ def _parts(ev: Evaluator, e: syntax.Call, env: Environment) -> Items:
     for candidate in task.slots:
         if slot in candidate.names:
             if candidate.needs_tokenizer:
-                raise ev.fail("CL307", f"The values of `{slot}` depend on the tokenizer.", e)
+                raise ev.fail(
+                    "CL307",
+                    f"The values of `{slot}` depend on the tokenizer.",
+                    e,
+                    "give the slot a list of its own, without `token_count`",
+                )
             column = candidate.names.index(slot)
             values = tuple(dict.fromkeys(str(row[column]) for row in candidate.rows))
             _bounded(ev, e, len(values))
@@ -236,14 +255,19 @@ def _parts(ev: Evaluator, e: syntax.Call, env: Environment) -> Items:
         "CL101",
         f"Task `{task.name}` has no slot `{slot}`.",
         e.arguments[1],
-        suggestion(slot, known),
+        suggestion(slot, known) or f"its slots are {', '.join(known)}",
     )
 
 
 def _task(ev: Evaluator, e: syntax.Call, env: Environment) -> Any:
     value = ev.value(_one(ev, e), env)
     if not isinstance(value, Data) or value.rows.kind != "all":
-        raise ev.fail("CL106", f"`{e.name.text}` needs a task, not {kind(value)}.", e)
+        raise ev.fail(
+            "CL106",
+            f"`{e.name.text}` needs a task, not {kind(value)}.",
+            e,
+            f"write `{e.name.text}(task)`",
+        )
     return ev.definitions.task(value.task, e)
 
 
@@ -274,14 +298,24 @@ def _statistic(ev: Evaluator, e: syntax.Call, env: Environment) -> Any:
             f"write `{e.name.text}(... for x in examples)`",
         )
     if not e.arguments:
-        raise ev.fail("CL105", f"`{e.name.text}` needs something to work on.", e)
+        raise ev.fail(
+            "CL105",
+            f"`{e.name.text}` needs something to work on.",
+            e,
+            f"write `{e.name.text}(a, b)` or `{e.name.text}(... for x in examples)`",
+        )
     values: list[Any] = []
     for argument in e.arguments:
         value = ev.value(argument, env)
         parts = value.members if isinstance(value, Items) else (value,)
         wrong = next((p for p in parts if not isinstance(p, Numbers)), None)
         if wrong is not None:
-            raise ev.fail("CL106", f"A number is needed here, not {kind(wrong)}.", argument)
+            raise ev.fail(
+                "CL106",
+                f"A number is needed here, not {kind(wrong)}.",
+                argument,
+                "write `F(...)` for the score of a set",
+            )
         values += parts
     return operation(e.name.text, tuple(values))
 
@@ -311,7 +345,9 @@ def per_keys(ev: Evaluator, e: Expression) -> tuple[str, ...]:
     parts = e.items if isinstance(e, syntax.ListExpression) else (e,)
     for part in parts:
         if not isinstance(part, syntax.Name):
-            raise ev.fail("CL106", "`per` takes `template` or slot names.", part)
+            raise ev.fail(
+                "CL106", "`per` takes `template` or slot names.", part, "write `per template`"
+            )
     return tuple(p.text for p in parts if isinstance(p, syntax.Name))
 
 
@@ -323,21 +359,36 @@ def _resample(ev: Evaluator, e: syntax.Call, env: Environment) -> AblationValue:
                 "resample", bound.corruption, None, f"resample({bound.corruption})"
             )
         if isinstance(bound, Data):
-            raise ev.fail("CL307", "A prompt as donor is not run by this version.", e)
+            raise ev.fail(
+                "CL307",
+                "A prompt as donor is not run by this version.",
+                e,
+                "name a corruption of the task",
+            )
     return AblationValue("resample", _corruption_name(ev, e), None, unparse(e))
 
 
 def _corruption_name(ev: Evaluator, e: syntax.Call) -> str:
     argument = _one(ev, e)
     if not isinstance(argument, syntax.Name):
-        raise ev.fail("CL106", f"`{e.name.text}` takes the name of a corruption.", argument)
+        raise ev.fail(
+            "CL106",
+            f"`{e.name.text}` takes the name of a corruption.",
+            argument,
+            f"write `{e.name.text}(corruption)`, a name that the task gives after `corrupt`",
+        )
     return argument.text
 
 
 def _edges_from(ev: Evaluator, e: syntax.Call, env: Environment) -> Edges:
     argument = _one(ev, e)
     if not isinstance(argument, syntax.StringLiteral):
-        raise ev.fail("CL106", "`edges_from` takes a file name in quotes.", argument)
+        raise ev.fail(
+            "CL106",
+            "`edges_from` takes a file name in quotes.",
+            argument,
+            f'write `edges_from("{unparse(argument)}.json")`',
+        )
     return read_circuit(argument, ev.graph(env), ev.definitions.folder, ev.diagnostics)
 
 
@@ -345,13 +396,20 @@ def _pick(ev: Evaluator, e: syntax.Call, env: Environment) -> Place:
     argument = _one(ev, e)
     value = ev.position_name(argument, env) or ev.value(argument, env)
     if not isinstance(value, Place):
-        raise ev.fail("CL106", f"`{e.name.text}` takes a position, not {kind(value)}.", e)
+        raise ev.fail(
+            "CL106",
+            f"`{e.name.text}` takes a position, not {kind(value)}.",
+            e,
+            f"write `{e.name.text}(label)`",
+        )
     return Place(tuple(replace(p, pick=e.name.text) for p in value.positions))
 
 
 def _one(ev: Evaluator, e: syntax.Call) -> Expression:
     if len(e.arguments) != 1 or e.named or e.generator is not None:
-        raise ev.fail("CL105", f"`{e.name.text}` takes one argument.", e)
+        raise ev.fail(
+            "CL105", f"`{e.name.text}` takes one argument.", e, f"write `{e.name.text}(...)` of one"
+        )
     return e.arguments[0]
 
 
@@ -388,12 +446,24 @@ def call(ev: Evaluator, e: syntax.Call, env: Environment) -> Any:
             "list the members, or quantify over edges, nodes or groups",
         )
     if name in ("file", "rows", "token_ids", "token_count", "distinct"):
-        raise ev.fail("CL106", f"`{name}` belongs into a task or a `let` that a task uses.", e)
+        raise ev.fail(
+            "CL106",
+            f"`{name}` belongs into a task or a `let` that a task uses.",
+            e,
+            'a circuit in a file is read with `edges_from("graph.json")`',
+        )
     known = (*_HANDLERS, *METRIC_FUNCTIONS, *ev.definitions.measures, "F")
+    if name in ev.definitions.unread_names:
+        raise Reject
     if name in ev.definitions or name in env.bindings:
-        raise ev.fail("CL106", f"`{name}` is not a function and cannot be called.", e.name)
+        is_metric = name in {m.name for m in ev.definitions.of_kind("metric")}
+        help = f"write `F(S by {name})` for the metric of a run" if is_metric else None
+        raise ev.fail("CL106", f"`{name}` is not a function and cannot be called.", e.name, help)
     raise ev.fail(
-        "CL101", f"No function or measure is called `{name}`.", e.name, suggestion(name, known)
+        "CL101",
+        f"No function or measure is called `{name}`.",
+        e.name,
+        suggestion(name, known) or "the built-in measures are faithfulness, necessity, drop, ...",
     )
 
 

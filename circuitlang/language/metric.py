@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from circuitlang.language import syntax
 from circuitlang.language.diagnostics import Reject, suggestion
 from circuitlang.language.edges import END, Place, Position
+from circuitlang.language.inline import count
 from circuitlang.language.spec import (
     AttentionScore,
     Divergence,
@@ -28,6 +29,7 @@ _TOKEN_SCORES = ("logit", "logprob", "prob", "rank")
 _UNARY = ("abs", "square", "sqrt", "log", "exp")
 _RELATIONS = ("<", "<=", ">", ">=", "==", "!=")
 _LOWER = -1
+_BUILT_FROM = "a metric is built from logit, prob, logprob, rank, kl, loss, attention, indicator"
 
 
 class MetricBuilder:
@@ -58,7 +60,7 @@ class MetricBuilder:
                     "CL106",
                     "This is not a metric.",
                     e,
-                    "a metric is built from logit, prob, logprob, rank, kl, loss, attention, indicator",
+                    _BUILT_FROM,
                 )
 
     def named(self, e: syntax.Name) -> MetricExpression:
@@ -71,10 +73,12 @@ class MetricBuilder:
             )
         value = self.ev.value(e, self.context.env)
         if not isinstance(value, MetricValue):
-            raise self.fail("CL106", f"A metric is needed here, not {kind(value)}.", e)
+            raise self.fail(
+                "CL106", f"A metric is needed here, not {kind(value)}.", e, _BUILT_FROM
+            )
         self.depth += 1
         if self.depth > 50:
-            raise self.fail("CL109", f"Metric `{e.text}` needs itself.", e)
+            raise self.fail("CL109", f"Metric `{e.text}` needs itself.", e, "break the circle")
         return self.expression(value.body)
 
     def call(self, e: syntax.Call) -> MetricExpression:
@@ -103,15 +107,28 @@ class MetricBuilder:
             return MetricOperation(name, (self.expression(self.arguments(e, 1)[0]),))
         known = (*_TOKEN_SCORES, "kl", "loss", "attention", "indicator", *_UNARY)
         if name in ("js", "dla", "lens_rank", "copies", "path_effect"):
-            raise self.fail("CL307", f"The metric `{name}` is not run by this version.", e)
+            raise self.fail(
+                "CL307", f"The metric `{name}` is not run by this version.", e, _BUILT_FROM
+            )
         raise self.fail(
-            "CL101", f"No metric function is called `{name}`.", e.name, suggestion(name, known)
+            "CL101",
+            f"No metric function is called `{name}`.",
+            e.name,
+            suggestion(name, known) or _BUILT_FROM,
         )
 
     def arguments(self, e: syntax.Call, number: int) -> tuple[Expression, ...]:
         if len(e.arguments) != number or e.generator is not None or e.named:
+            usage = {
+                "attention": "attention(head, from, to)",
+                "loss": "loss(label)",
+                "indicator": "indicator(logit(answer) > logit(foil))",
+            }.get(e.name.text, f"{e.name.text}(answer)")
             raise self.fail(
-                "CL105", f"`{e.name.text}` takes {number} argument{'s' if number > 1 else ''}.", e
+                "CL105",
+                f"`{e.name.text}` takes {count(number, 'argument')}, not {len(e.arguments)}.",
+                e,
+                f"write `{usage}`",
             )
         return e.arguments
 
@@ -147,7 +164,12 @@ class MetricBuilder:
             inner = e.arguments[0]
             if inner.name.text == "logit":
                 if e.name.text == "min":
-                    raise self.fail("CL106", "`min` of one set's logits is not offered.", e)
+                    raise self.fail(
+                        "CL106",
+                        "`min` of one set's logits is not offered.",
+                        e,
+                        "write `mean(...)` or `max(...)`",
+                    )
                 return self.token_score(inner, e.name.text)
         if e.name.text == "mean" or len(e.arguments) < 2:
             raise self.fail(
@@ -164,7 +186,12 @@ class MetricBuilder:
         position = self.position(e.arguments[1]) if len(e.arguments) == 2 else Position(END)
         self.depth += 1
         if self.depth > 50:
-            raise self.fail("CL109", "This metric compares with a run that needs the metric.", e)
+            raise self.fail(
+                "CL109",
+                "This metric compares with a run that needs the metric.",
+                e,
+                "compare with a set of edges, as in `kl(M)`",
+            )
         return Divergence(self.ev.runs.run(e.arguments[0], self.context), position)
 
     def attention(self, e: syntax.Call) -> AttentionScore:
@@ -172,8 +199,15 @@ class MetricBuilder:
         value = self.ev.value(head, self.context.env)
         single = isinstance(value, Nodes) and len(value.members) == 1
         if not single or value.members[0].node.kind != "head":
-            found = f"{len(value.members)} nodes" if isinstance(value, Nodes) else kind(value)
-            raise self.fail("CL106", f"`attention` needs one head, not {found}.", head)
+            found = kind(value)
+            if isinstance(value, Nodes):
+                found = str(value.members[0].node) if single else f"{len(value.members)} nodes"
+            raise self.fail(
+                "CL106",
+                f"`attention` needs one head, not {found}.",
+                head,
+                "write `attention(a9.h6, END, S1)`; loop over several heads",
+            )
         return AttentionScore(value.members[0].node, self.place(query), self.place(key))
 
     def condition(self, e: Expression) -> MetricExpression:
@@ -200,8 +234,17 @@ class MetricBuilder:
     def position(self, e: Expression) -> Position:
         place = self.place(e)
         if len(place.positions) != 1:
-            raise self.fail("CL106", "One position is needed here.", e)
+            raise self.fail(
+                "CL106", "One position is needed here.", e, "name one label, or END"
+            )
         return place.positions[0]
+
+
+def measures_something(e: MetricExpression) -> bool:
+    """Whether any part of the metric is read off a run."""
+    if isinstance(e, MetricOperation):
+        return any(map(measures_something, e.operands))
+    return not isinstance(e, MetricConstant)
 
 
 def direction(e: Any) -> int:

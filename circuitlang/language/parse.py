@@ -120,7 +120,7 @@ class _Parse:
             self.errors += 1
             slips += 1
             if slip is not None and slip.mended is not None and slips < MOST_SLIPS:
-                tokens = slip.mended
+                tokens, whole = slip.mended, whole and slip.certain
                 continue
             kept = _without_error(tokens, index) if slips < MOST_SLIPS else None
             if kept is None:

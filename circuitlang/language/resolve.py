@@ -10,13 +10,13 @@ from typing import Any
 
 from circuitlang.language import spec as forms
 from circuitlang.language import syntax
-from circuitlang.language.check_names import check_measure, used_names
+from circuitlang.language.check_names import check_measure, check_statement, used_names
 from circuitlang.language.definitions import Definitions
-from circuitlang.language.diagnostics import Diagnostics, Reject, suggestion
+from circuitlang.language.diagnostics import Diagnostics, Reject, shallow, suggestion
 from circuitlang.language.evaluate import BUILTIN_WORDS, Environment, Evaluator
 from circuitlang.language.functions import is_function
 from circuitlang.language.grammar import grammar_folder
-from circuitlang.language.inline import Inliner, merge
+from circuitlang.language.inline import Inliner, check_twice, merge
 from circuitlang.language.models import Found, ModelNotFound, find
 from circuitlang.language.parse import parse, parse_expression
 from circuitlang.language.source import Source, Span
@@ -116,11 +116,12 @@ class _Resolver:
             models,
             self._defaults(),
         )
-        definitions.imports = self._imports()
+        definitions.unread = (*self.file.unread, *self._imports())
         self._check_measures(definitions)
         self._unused(definitions)
         known = [m for m in models.values() if m is not None]
         if not known:
+            self._check_all_names(definitions)
             return None
         evaluator = Evaluator(definitions)
         env = Environment(known[0], {}, {})
@@ -151,7 +152,7 @@ class _Resolver:
             self.diagnostics.error(
                 "CL102", "The file has a second `spec` line.", extra.span, "delete one"
             )
-        if not headers and self.file.statements:
+        if not headers and self.file.statements and not self._unread("spec"):
             name = Path(self.source.name).stem
             self.diagnostics.warn(
                 "CL103",
@@ -173,7 +174,9 @@ class _Resolver:
                     suggestion(s.name, known) or _setting_help(s.name),
                 )
             elif not isinstance(s.value, known[s.name]):
-                self.diagnostics.error("CL107", f"`{s.name}` takes a string.", s.span)
+                self.diagnostics.error(
+                    "CL107", f"`{s.name}` takes a text.", s.span, f'write `{s.name} "..."`'
+                )
             elif s.name == "dtype" and s.value not in ("float32", "float64"):
                 self.diagnostics.error(
                     "CL107",
@@ -233,7 +236,7 @@ class _Resolver:
                 own[s.name] = s
         return {**prelude(), **own}
 
-    def _imports(self) -> frozenset[str]:
+    def _imports(self) -> tuple[syntax.Unread, ...]:
         for s in self.each(syntax.Import):
             self.diagnostics.error(
                 "CL113",
@@ -241,7 +244,10 @@ class _Resolver:
                 s.span,
                 "copy the definitions into this file",
             )
-        return frozenset(s.name for s in self.each(syntax.Import))
+        return tuple(syntax.Unread("import", s.name) for s in self.each(syntax.Import))
+
+    def _unread(self, kind: str) -> bool:
+        return any(u.kind in (kind, "") for u in self.file.unread)
 
     def _models(self, settings: Mapping[str, Any]) -> dict[str, ModelReference | None]:
         models: dict[str, ModelReference | None] = {}
@@ -257,11 +263,7 @@ class _Resolver:
                 continue
             if s.name is None or self._claim_name(s.name, s.span):
                 models[name] = self._model(name, s, settings)
-        if (
-            not models
-            and self.file.statements
-            and not any(d.code in ("CL001", "CL003", "CL004") for d in self.diagnostics.found)
-        ):
+        if not models and self.file.statements and not self._unread("model"):
             self.diagnostics.error(
                 "CL103", "The spec declares no model.", self.source.span(0, 0), 'add `model "toy"`'
             )
@@ -281,9 +283,14 @@ class _Resolver:
                     suggestion(setting.name, known) or 'bos yes/no, revision "...", dtype "..."',
                 )
             elif not isinstance(setting.value, known[setting.name]):
-                kinds = {bool: "yes or no", str: "a string"}
+                kinds = {bool: "yes or no", str: "a text"}
+                wanted = kinds[known[setting.name]]
+                example = {bool: "yes", str: '"..."'}[known[setting.name]]
                 self.diagnostics.error(
-                    "CL107", f"`{setting.name}` takes {kinds[known[setting.name]]}.", setting.span
+                    "CL107",
+                    f"`{setting.name}` takes {wanted}.",
+                    setting.span,
+                    f"write `{setting.name} {example}`",
                 )
             else:
                 own[setting.name] = setting.value
@@ -337,7 +344,10 @@ class _Resolver:
             for c in s.clauses:
                 if c.word == "per":
                     self.diagnostics.error(
-                        "CL115", "`per` belongs into `mean(... per ...)`.", c.span
+                        "CL115",
+                        "`per` belongs into `mean(... per ...)`.",
+                        c.span,
+                        "write for example `under mean(clean per template)`",
                     )
                 elif c.word in found:
                     self.diagnostics.error(
@@ -351,9 +361,16 @@ class _Resolver:
         for s in self.each(syntax.Measure):
             check_measure(s, definitions, self.diagnostics)
 
+    def _check_all_names(self, definitions: Definitions) -> None:
+        """What can be said of formulas when no model's shape is known: names nobody defines."""
+        for s in self.each(syntax.Define, syntax.Circuit, syntax.Claim, syntax.Report):
+            if not (isinstance(s, syntax.Define) and _feeds_tasks(s)):
+                check_statement(s, definitions, self.diagnostics)
+
     def _unused(self, definitions: Definitions) -> None:
         used = used_names(self.file)
-        if "groups" in used:
+        incomplete = any(not s.complete for s in self.each(syntax.Circuit))
+        if "groups" in used or incomplete or self.file.unread:
             return
         for name in definitions.groups:
             if name not in used:
@@ -371,8 +388,10 @@ class _Resolver:
         for name, s in evaluator.definitions.statements.items():
             if isinstance(s, syntax.Define) and (s.kind == "metric" or _feeds_tasks(s)):
                 continue
+            evaluator.expanded = 0
             try:
-                value = evaluator.definition(name, syntax.Name((name,), s.span), env)
+                with shallow(self.diagnostics, s.span):
+                    value = evaluator.definition(name, syntax.Name((name,), s.span), env)
             except Reject:
                 continue
             if isinstance(s, syntax.Circuit) and isinstance(value, Edges):
@@ -389,7 +408,7 @@ class _Resolver:
                     "CL102", f"Two claims are called `{s.name}`.", s.span, "rename one of them"
                 )
             seen[s.name] = s.span
-        if not seen and self.file.statements:
+        if not seen and self.file.statements and not self._unread("claim"):
             self.diagnostics.warn(
                 "CL103",
                 "The spec makes no claim.",
@@ -432,8 +451,9 @@ class ClaimResolver:
 
     def claim(self, s: syntax.Claim) -> forms.Claim | None:
         try:
-            target = self._target(s.clauses)
-            formula = self.formula(s.formula, s.clauses)
+            with shallow(self.diagnostics, s.span):
+                target = self._target(s.clauses)
+                formula = self.formula(s.formula, s.clauses)
         except Reject:
             return None
         if s.expect is not None and s.expect[0] not in EXPECTATIONS:
@@ -469,8 +489,12 @@ class ClaimResolver:
         for c in clauses:
             if c.word == "per":
                 raise self.diagnostics.reject(
-                    "CL115", "`per` belongs into `mean(... per ...)`.", c.span
+                    "CL115",
+                    "`per` belongs into `mean(... per ...)`.",
+                    c.span,
+                    "write for example `under mean(clean per template)`",
                 )
+        check_twice(clauses, self.diagnostics)
         context = tuple(c for c in merge(clauses, self.definitions.defaults) if c.word != "over")
         return self.inliner.expand(e, context)
 
@@ -480,8 +504,9 @@ class ClaimResolver:
 
     def report(self, s: syntax.Report) -> forms.ReportItem | None:
         try:
-            target = self._target(s.clauses)
-            numbers = self.numbers(s.value, s.clauses)
+            with shallow(self.diagnostics, s.span):
+                target = self._target(s.clauses)
+                numbers = self.numbers(s.value, s.clauses)
         except Reject:
             return None
         return forms.ReportItem(s.name, s.sentence, numbers, target, unparse(s.value), s.span)
@@ -570,7 +595,8 @@ def resolve_expression(text: str, resolved: Resolved) -> tuple[tuple[str, Any, S
     evaluator = Evaluator(resolved.definitions)
     env = Environment(next(iter(resolved.spec.models.values())), {}, {})
     try:
-        value = ClaimResolver(evaluator, env).any_value(e)
+        with shallow(diagnostics, e.span):
+            value = ClaimResolver(evaluator, env).any_value(e)
     except Reject:
         return ()
     if isinstance(value, Formulas):

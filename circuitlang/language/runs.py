@@ -9,7 +9,7 @@ from circuitlang.language import sets, syntax
 from circuitlang.language.diagnostics import suggestion
 from circuitlang.language.edges import END, EdgeSet, Position, uniform
 from circuitlang.language.inline import merge
-from circuitlang.language.metric import MetricBuilder, direction
+from circuitlang.language.metric import MetricBuilder, direction, measures_something
 from circuitlang.language.spec import (
     Ablation,
     Each,
@@ -26,6 +26,8 @@ from circuitlang.language.values import AblationValue, Data, MetricValue, Nodes,
 
 if TYPE_CHECKING:
     from circuitlang.language.evaluate import Environment, Evaluator
+
+_METRIC_EXAMPLE = "build it from logit, prob, logprob, rank, kl, loss, attention or indicator"
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class RunBuilder:
         ev, env = self.ev, context.env
         edges = ev.edges(e, env)
         self.check_places(edges, context.task, e)
+        self.warn_of_free(e, context)
         live = edges | context.free
         everything = uniform(ev.graph(env).everything)
         ablation = None if live == everything else context.ablation
@@ -88,6 +91,20 @@ class RunBuilder:
             context.free,
             context.free_names,
         )
+
+    def warn_of_free(self, e: Expression, context: Context) -> None:
+        """`F(M - K)` where every edge of K leaves a free node: K is never ablated."""
+        if not (isinstance(e, syntax.Binary) and e.operator == "-" and context.free.reach):
+            return
+        taken = self.ev.edges(e.right, context.env)
+        if taken.reach and not taken.reach & ~context.free.reach:
+            self.ev.diagnostics.warn(
+                "CL309",
+                f"Taking out `{self.ev.printed(e.right, context.env)}` changes nothing: "
+                f"it is never ablated (`free {', '.join(context.free_names)}`).",
+                e.span,
+                "leave it out, or do not declare it free",
+            )
 
     def check_places(self, edges: EdgeSet, task: Any, e: Expression) -> None:
         for place in sorted(edges.places, key=str):
@@ -121,7 +138,12 @@ class RunBuilder:
             return env.model
         value = self.ev.value(e, env)
         if not isinstance(value, ModelReference):
-            raise self.ev.fail("CL115", f"`with` takes a model, not {kind(value)}.", e)
+            raise self.ev.fail(
+                "CL115",
+                f"`with` takes a model, not {kind(value)}.",
+                e,
+                'name one: `model tuned = "..."`, then `with tuned`',
+            )
         return value
 
     def data(self, e: Expression | None, at: Expression, env: Environment) -> Data:
@@ -133,6 +155,7 @@ class RunBuilder:
                 "CL115",
                 f"`on` takes a task, a template, a part or an example, not {kind(value)}.",
                 e,
+                "the circuit stands first: `F(C on task)`",
             )
         return value
 
@@ -159,6 +182,7 @@ class RunBuilder:
                 if isinstance(value, AblationValue)
                 else None
             )
+            help = help or "write `under patch`, `under resample(...)`, `under zero`"
             raise ev.fail("CL115", f"`under` takes an ablation, not {kind(value)}.", e or at, help)
         return self.resolved(value, task, e or at)
 
@@ -181,11 +205,17 @@ class RunBuilder:
                 "CL101",
                 f"Task `{task.name}` has no corruption `{corruption}`.",
                 at,
-                suggestion(corruption, task.corruptions),
+                suggestion(corruption, task.corruptions)
+                or f"its corruptions are {', '.join(task.corruptions) or 'none'}",
             )
         if value.kind == "resample":
             if corruption == "clean":
-                raise ev.fail("CL106", "Resampling from clean prompts ablates nothing.", at)
+                raise ev.fail(
+                    "CL106",
+                    "Resampling from clean prompts ablates nothing.",
+                    at,
+                    "name a corruption: `resample(corruption)`",
+                )
             return Ablation(value.written, "resample", corruption)
         per = self.mean_keys(value, task, at)
         return Ablation(value.written, "mean", None if corruption == "clean" else corruption, per)
@@ -208,7 +238,8 @@ class RunBuilder:
                     "CL101",
                     f"`per` knows no `{key}` in task `{task.name}`.",
                     at,
-                    suggestion(key, (*slots, "template")),
+                    suggestion(key, (*slots, "template"))
+                    or f"it takes template and {', '.join(sorted(slots))}",
                 )
         return tuple(sorted({*value.per, "template"}))
 
@@ -225,8 +256,17 @@ class RunBuilder:
         else:
             value = MetricValue(ev.printed(e, context.env), e, context.env.bindings)
         if not isinstance(value, MetricValue):
-            raise ev.fail("CL115", f"`by` takes a metric, not {kind(value)}.", e or at)
+            raise ev.fail(
+                "CL115",
+                f"`by` takes a metric, not {kind(value)}.",
+                e or at,
+                "write for example `by logit_diff` or `by prob(answer)`",
+            )
         bindings = {**context.env.bindings, **value.bindings}
         inner = replace(context, env=replace(context.env, bindings=bindings))
         expression = MetricBuilder(ev, inner).expression(value.body)
+        if not measures_something(expression):
+            raise ev.fail(
+                "CL106", "This metric is the same for every run.", e or at, _METRIC_EXAMPLE
+            )
         return Metric(value.name, expression, direction(expression) < 0)

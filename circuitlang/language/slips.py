@@ -34,7 +34,7 @@ _VALUE = frozenset(["NAME", "NODE", "NUMBER", "STRING", "LPAR", "LSQB", "MINUS",
 
 @dataclass(frozen=True)
 class Slip:
-    """`mended` is None when what was meant cannot be told."""
+    """`mended` is None when what was meant cannot be told, `certain` is False when it is a guess."""
 
     message: str
     start: Token
@@ -42,6 +42,7 @@ class Slip:
     help: str
     mended: list[Token] | None = None
     code: str = "CL001"
+    certain: bool = True
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,7 @@ def _no_such_connective(spot: Spot) -> Slip | None:
         "or": "state two claims; `and` joins conditions",
         "not": "turn the comparison round: `F(C) < 1` is the contrary of `F(C) >= 1`",
     }
-    for word in (spot.ahead(-1), spot.token):
+    for word in (spot.ahead(-2), spot.ahead(-1), spot.token):
         if word is not None and str(word) in help:
             return Slip(f"There is no `{word}`.", word, word, help[str(word)])
     return None
@@ -225,6 +226,7 @@ def _reserved_name(spot: Spot) -> Slip | None:
         help,
         spot.replaced(0, 0, like(token, "NAME", str(token))),
         "CL108",
+        certain=False,
     )
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from circuitlang.language import syntax
-from circuitlang.language.diagnostics import Diagnostics, Reject, suggestion
+from circuitlang.language.diagnostics import Diagnostics, Reject, did_you_mean, suggestion
 from circuitlang.language.edges import END
+from circuitlang.language.grammar import TASK_ITEMS
 from circuitlang.language.mentions import Lookup, Scope, check_names, mentions
 from circuitlang.language.source import Span
 from circuitlang.language.syntax import Expression
@@ -23,6 +24,10 @@ LARGEST_SAMPLE = 100_000
 SETTINGS = {"sample": (1, DEFAULT_SAMPLE), "seed": (0, 0)}
 
 
+# What a line that could not be read makes other lines complain of.
+_MISSING = frozenset(["CL101", "CL103", "CL506"])
+
+
 def resolve_task(
     statement: syntax.Task,
     lookup: Lookup,
@@ -36,9 +41,11 @@ def resolve_task(
     """
     found = Diagnostics()
     task = _Resolution(statement, Scope(folder, lookup, tuple(names)), found).task()
+    complete = statement.complete and not any(map(_is_misspelt_item, statement.items))
     for diagnostic in found.found:
-        diagnostics.add(diagnostic)
-    return None if found.has_errors else task
+        if complete or diagnostic.code not in _MISSING:
+            diagnostics.add(diagnostic)
+    return None if found.has_errors or not complete else task
 
 
 class _Resolution:
@@ -225,7 +232,8 @@ class _Resolution:
                 "CL107",
                 f"A task has no setting `{setting.name}`.",
                 setting.span,
-                suggestion(setting.name, SETTINGS) or f"there are {' and '.join(SETTINGS)}",
+                suggestion(setting.name, (*SETTINGS, *TASK_ITEMS))
+                or f"there are {' and '.join(SETTINGS)}",
             )
             return {}
         self._claim_name("setting", setting.name, setting.span)
@@ -247,6 +255,13 @@ class _Resolution:
             )
             return {}
         return {setting.name: int(value)}
+
+
+def _is_misspelt_item(item: syntax.TaskItem) -> bool:
+    """`pormpt "..."` reads as a setting, and leaves the task without its prompt."""
+    if not isinstance(item, syntax.Setting) or item.name in SETTINGS:
+        return False
+    return did_you_mean(item.name, TASK_ITEMS) is not None
 
 
 def _conjuncts(condition: Expression) -> list[Expression]:

@@ -166,6 +166,27 @@ def kind(value: Any) -> str:
     return names.get(type(value), type(value).__name__)
 
 
+def weight(value: Any, limit: int) -> int:
+    """How many parts a value has, counted up to `limit`: shared parts as often as they are used."""
+    seen, stack = 0, [value]
+    while stack and seen < limit:
+        part = stack.pop()
+        seen += 1
+        if isinstance(part, tuple):
+            stack.extend(part)
+        elif isinstance(part, (Items, Row)):
+            stack.extend(part.members)
+        elif isinstance(part, Edges):
+            stack.append(part.set)
+        elif isinstance(part, EdgeSet):
+            stack.extend(side for side in (part.left, part.right) if side is not None)
+        elif isinstance(part, (Mean, Each)):
+            stack.append(part.measurement.run.live)
+        elif isinstance(part, (*Numbers, *Formulas)):
+            stack.extend(getattr(part, name) for name in part.__dataclass_fields__)
+    return seen
+
+
 def plural(kind_name: str) -> str:
     noun = kind_name.removeprefix("a ").removeprefix("an ")
     head, _, rest = noun.partition(" of ")
