@@ -78,7 +78,7 @@ def _linearised(estimator: Estimator, affine: Affine, groups: list[DataSet]) -> 
 
 
 def over_templates(estimator: Estimator, affine: Affine, groups: list[DataSet]) -> Estimate:
-    """Templates as a sample of phrasings: t over template means, G - 1 df (claims.md B.2)."""
+    """Templates as a sample of phrasings: t over template means, G - 1 df."""
     tasks = list(dict.fromkeys(task for task, _ in groups))
     rest = affine.constant + _example_terms(estimator, affine)
     parts, value, count = [], rest, 0

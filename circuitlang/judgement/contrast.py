@@ -2,7 +2,7 @@
 
 Every comparison becomes "these contrasts are at or above zero": all of them (`abs(L) <= t`,
 `in a..b`) or any of them (`abs(L) >= t`). A ratio against t becomes A - tB, to be multiplied by
-the sign of B once B is measured (claims.md B.0): without the sign a metric where F(M) < F(none)
+the sign of B once B is measured: without the sign a metric where F(M) < F(none)
 turns the verdict round.
 """
 

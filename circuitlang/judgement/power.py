@@ -1,4 +1,4 @@
-"""How many prompts would decide: n = (z_{1-alpha} + z_{0.8})^2 sd^2 / margin^2 (claims.md B.5)."""
+"""How many prompts would decide: n = (z_{1-alpha} + z_{0.8})^2 sd^2 / margin^2."""
 
 from __future__ import annotations
 

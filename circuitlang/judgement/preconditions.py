@@ -1,4 +1,4 @@
-"""What must be true before a verdict means anything (claims.md B.6); otherwise it is `invalid`."""
+"""What must be true before a verdict means anything; otherwise it is `invalid`."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from circuitlang.language import sets, syntax
 from circuitlang.language.diagnostics import Diagnostics, Reject
-from circuitlang.language.edges import NOTHING, EdgeSet
+from circuitlang.language.edges import NOTHING, EdgeSet, Position
 from circuitlang.language.inline import Inliner
 from circuitlang.language.slips import head_for
 from circuitlang.language.source import Span
@@ -50,6 +50,7 @@ class Definitions:
     models: Mapping[str, ModelReference | None]
     defaults: tuple[syntax.Clause, ...]
     score_spans: dict[tuple[str, TokenScore], Span] = field(default_factory=dict)
+    position_spans: dict[Position, Span] = field(default_factory=dict)
     unread: tuple[syntax.Unread, ...] = ()
 
     def __contains__(self, name: str) -> bool:

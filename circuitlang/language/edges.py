@@ -63,7 +63,7 @@ class Position:
             start = stop - 1
         elif self.shift and stop - start > 1:
             raise UnresolvedPosition(
-                self, f"a span of {stop - start} tokens cannot be shifted; say last({self.label})"
+                self, f"a span of {stop - start} tokens cannot be shifted"
             )
         if start + self.shift < 0 or stop + self.shift > layout.length:
             raise UnresolvedPosition(self, f"it leaves the prompt of {layout.length} tokens")

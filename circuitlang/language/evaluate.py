@@ -313,6 +313,8 @@ class Evaluator:
                     part,
                     "name a slot or label of the prompt, or END",
                 )
+            for position in value.positions:
+                self.definitions.position_spans.setdefault(position, part.span)
             positions += value.positions
         if not positions:
             raise self.fail("CL106", "This list of positions is empty.", e, "write `@ END`")

@@ -1,0 +1,217 @@
+"""The documentation is true: its blocks lint, its tables and commands are those of the tool.
+
+A block marked `circ` with a `model` line is a file of its own. Any other continues
+specs/toy/who_likes_what.circ: that file's statements come before it, without its claims and
+reports and without what the block defines itself. HTML comments before a block say more:
+`<!-- file: NAME -->` a data file of the page, `<!-- error: CODE -->` and `<!-- warning: CODE -->`
+what the block gives.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import typer
+
+from circuitlang import pipeline
+from circuitlang.cli import app
+from circuitlang.language import syntax
+from circuitlang.language.diagnostics import TITLES, Diagnostics
+from circuitlang.language.grammar import RESERVED
+from circuitlang.language.parse import parse
+from circuitlang.language.source import Source
+from circuitlang.report.document import CheckDocument
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+LANGUAGE = ROOT / "docs" / "language.md"
+CONTINUED = ROOT / "specs" / "toy" / "who_likes_what.circ"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+MARKS = re.compile(r"((?:<!-- .*? -->\s*)+)\Z")
+MARK = re.compile(r"<!-- (\w+): (.*?) -->")
+
+
+@dataclass(frozen=True)
+class Block:
+    page: Path
+    line: int
+    language: str
+    text: str
+    marks: dict[str, str] = field(default_factory=dict)
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    found = []
+    for match in FENCE.finditer(text):
+        before = MARKS.search(text[: match.start()])
+        marks = dict(MARK.findall(before[1])) if before else {}
+        line = text.count("\n", 0, match.start()) + 1
+        found.append(Block(page, line, match[1], match[2], marks))
+    return found
+
+
+CIRC = [block for page in PAGES for block in blocks(page) if block.language == "circ"]
+
+
+def statements(text: str) -> list[syntax.Statement]:
+    return list(parse(Source("block", text, ROOT), Diagnostics()).statements)
+
+
+def name_of(statement: syntax.Statement) -> str | None:
+    return getattr(statement, "name", None)
+
+
+def whole(text: str) -> str:
+    """The block as a file: with the statements that it continues, unless it has a model."""
+    own = statements(text)
+    if any(isinstance(s, syntax.Model) for s in own):
+        return text
+    mine = {name_of(s) for s in own} - {None}
+    asked = (syntax.Claim, syntax.Report)
+    kinds = {type(s) for s in own} & {syntax.SpecHeader, syntax.Default}
+    kept = [
+        s.span.text
+        for s in statements(CONTINUED.read_text(encoding="utf-8"))
+        if not isinstance(s, asked) and name_of(s) not in mine and type(s) not in kinds
+    ]
+    return "\n".join([*kept, text])
+
+
+def found_in(block: Block, folder: Path) -> list[tuple[str, str, str]]:
+    for other in blocks(block.page):
+        if "file" in other.marks:
+            (folder / other.marks["file"]).write_text(other.text, encoding="utf-8")
+    spec = folder / "block.circ"
+    spec.write_text(whole(block.text), encoding="utf-8")
+    return [(d.severity, d.code, d.message) for d in pipeline.lint(spec).found]
+
+
+@pytest.mark.parametrize("block", CIRC, ids=lambda b: f"{b.page.name}:{b.line}")
+def test_block(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "no-models"))
+    monkeypatch.setenv("CIRCUITLANG_CACHE", str(tmp_path / "no-models"))
+    found = found_in(block, tmp_path)
+    errors = [(code, message) for severity, code, message in found if severity == "error"]
+    if "error" in block.marks:
+        assert [code for code, _ in errors] == [block.marks["error"]], errors
+    else:
+        assert not errors
+    if "warning" in block.marks:
+        assert block.marks["warning"] in [c for severity, c, _ in found if severity == "warning"]
+
+
+def test_there_are_blocks() -> None:
+    assert len(CIRC) >= 25
+
+
+# ---------------------------------------------------------------- README
+
+
+def test_the_first_spec_is_the_file() -> None:
+    text = README.read_text(encoding="utf-8")
+    marked = re.findall(r"<!-- spec: (\S+) -->", text)
+    assert marked == ["specs/toy/first.circ"]
+    for block in blocks(README):
+        if "spec" in block.marks:
+            file = ROOT / block.marks["spec"]
+            assert block.language == "circ"
+            assert block.text == file.read_text(encoding="utf-8")
+            return
+    pytest.fail("no block follows the marker")
+
+
+def options() -> dict[str, set[str]]:
+    group = typer.main.get_command(app)
+    assert hasattr(group, "commands")
+    return {
+        name: {o for p in command.params for o in (*p.opts, *p.secondary_opts)}
+        for name, command in group.commands.items()
+    }
+
+
+def uses(line: str, commands: dict[str, set[str]]) -> Iterator[tuple[str, list[str]]]:
+    """The `circ` commands that a line names in code, each with its options."""
+    current = None
+    spans = re.findall(r"`([^`]+)`", line) or ([line] if line.startswith("circ ") else [])
+    for span in spans:
+        words = span.split()
+        if words[0] == "circ" and len(words) > 1:
+            current = words[1]
+        elif words[0] in commands:
+            current = words[0]
+        elif not span.startswith("--"):
+            continue
+        if current is not None:
+            yield current, re.findall(r"(?<!\S)--[a-z][a-z-]*", span)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_commands_exist(page: Path) -> None:
+    commands = options()
+    for line in page.read_text(encoding="utf-8").splitlines():
+        for command, named in uses(line, commands):
+            assert command in commands or command.startswith("--"), line
+            assert set(named) <= commands.get(command, set(named)), line
+
+
+def test_readme_names_every_command() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert [name for name in options() if f"circ {name}" not in text] == []
+
+
+# ---------------------------------------------------------------- tables of the reference
+
+
+def section(title: str) -> str:
+    text = LANGUAGE.read_text(encoding="utf-8")
+    match = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert match is not None, title
+    return match[1]
+
+
+def test_codes_are_those_of_the_tool() -> None:
+    """On failure the rows to paste are in the message."""
+    rows = re.findall(r"^\| (CL\d+) \| (.*) \|$", section("Diagnostic codes"), re.MULTILINE)
+    wanted = "\n".join(f"| {code} | {title} |" for code, title in TITLES.items())
+    assert "\n".join(f"| {code} | {title} |" for code, title in rows) == wanted
+
+
+def test_reserved_words_are_those_of_the_grammar() -> None:
+    (words,) = re.findall(r"`([^`]+)`", section("Reserved words"))
+    assert words.split() == sorted(RESERVED)
+
+
+def test_built_in_measures_are_those_of_the_prelude() -> None:
+    prelude = (ROOT / "grammar" / "prelude.circ").read_text(encoding="utf-8")
+    wanted = [
+        " ".join(line.removeprefix("measure").split())
+        for line in prelude.splitlines()
+        if line.startswith("measure ")
+    ]
+    shown = re.findall(r"^\| `(\w+(?:\([^`=]*\))? = [^`]+)` \|", section("Formulas"), re.MULTILINE)
+    assert shown == wanted
+
+
+def test_fields_are_those_of_the_document() -> None:
+    rows = re.findall(r"^\| (`.*?`) \|", section("The JSON document"), re.MULTILINE)
+    shown = re.findall(r"`(\w+)`", " ".join(rows))
+    assert sorted(shown) == sorted(CheckDocument.model_fields)
+
+
+def test_links_lead_somewhere() -> None:
+    for page in PAGES:
+        text = re.sub(FENCE, "", page.read_text(encoding="utf-8"))
+        titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+        anchors = {re.sub(r"[^\w\- ]", "", t.lower()).replace(" ", "-") for t in titles}
+        for target in re.findall(r"\]\(([^)]+)\)", text):
+            path, _, anchor = target.partition("#")
+            if path and "://" not in path:
+                assert (page.parent / path).exists(), (page.name, target)
+            if anchor and not path:
+                assert anchor in anchors, (page.name, target)
