@@ -196,6 +196,7 @@ def draw_prompts(front: Front, options: Options) -> None:
             front.prompts[task, name] = drawn
             _check_scores(task, drawn, resolved, diagnostics)
     _check_means(front)
+    _check_places(front)
     for reference in missing:
         diagnostics.note(
             "CL509",
@@ -221,6 +222,19 @@ def _check_scores(
                 span,
                 f"write `mean(logit({score.tokens}))` or `max(logit({score.tokens}))`",
             )
+
+
+def _check_places(front: Front) -> None:
+    """Every position that is asked for exists in every prompt."""
+    from circuitlang.language.place_checks import PlaceChecks
+
+    assert front.resolved is not None
+    checks = PlaceChecks(front.resolved.definitions.position_spans, front.diagnostics)
+    for form, span in front.asked:
+        for m in measurements(form):
+            drawn = front.prompts.get((m.run.task, m.run.model.name))
+            if drawn is not None:
+                checks.check(m, drawn, span)
 
 
 def _check_means(front: Front) -> None:

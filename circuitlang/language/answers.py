@@ -126,7 +126,7 @@ class AnswerTokens:
             tokens.name,
             tokens.value.span,
             lambda: (
-                f"`{tokens.name}` is empty in prompt {index}" + (f", where {values}." * bool(used)),
+                f"`{tokens.name}` is empty in prompt {index}{f', where {values}' if used else ''}.",
                 "leave such values out with `where`",
             ),
             values or None,

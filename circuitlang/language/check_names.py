@@ -55,7 +55,9 @@ def _check(
             "CL101",
             f"Nothing is called `{first}`{where}.",
             name.span,
-            suggestion(first, known) or definitions.name_help(name.text),
+            definitions.name_help(name.text)
+            or suggestion(first, known)
+            or "define it with `let`, `group` or `circuit`, or correct the name",
         )
 
 

@@ -28,7 +28,10 @@ def read_circuit(
     except (json.JSONDecodeError, RecursionError) as problem:
         place = f" (line {problem.lineno})" if isinstance(problem, json.JSONDecodeError) else ""
         raise diagnostics.reject(
-            "CL112", f"`{name.value}` is not JSON{place}.", name.span
+            "CL112",
+            f"`{name.value}` is not JSON{place}.",
+            name.span,
+            "edges_from reads EAP-IG's graph JSON",
         ) from None
     edges = content.get("edges") if isinstance(content, dict) else None
     if not isinstance(edges, dict):
@@ -78,6 +81,7 @@ def _collect(
                 "CL112",
                 f"Edge `{text}` of `{name.value}` has no `in_graph` true or false.",
                 name.span,
+                'write `{"in_graph": true}` for every edge of the circuit',
             )
         edge = parse_edge(text)
         number = architecture.edge_number(edge) if edge is not None else None
@@ -95,7 +99,12 @@ def _collect(
             _edge_help(wrong[0], architecture),
         )
     if not mask:
-        diagnostics.warn("CL207", f"`{name.value}` has no edge in its circuit.", name.span)
+        diagnostics.warn(
+            "CL207",
+            f"`{name.value}` has no edge in its circuit.",
+            name.span,
+            "set `in_graph` true for the edges of the circuit",
+        )
     return Edges(uniform(mask))
 
 

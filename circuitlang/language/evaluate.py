@@ -48,7 +48,7 @@ from circuitlang.language.values import (
     kind,
 )
 
-BUILTIN_WORDS = ("F", "M", "none", "any", "input", "logits", "heads", "mlps", "END", "examples")
+BUILTIN_WORDS = ("F", *functions.BUILTIN_NAMES, "examples")
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,9 @@ class Evaluator:
             "CL101",
             f"Nothing is called `{name}`.",
             e,
-            self.definitions.name_help(e.text) or suggestion(name, known),
+            self.definitions.name_help(e.text)
+            or suggestion(name, known)
+            or "define it with `let`, `group` or `circuit`, or correct the name",
         )
 
     def definition(self, name: str, e: Expression, env: Environment) -> Any:

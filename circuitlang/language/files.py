@@ -35,11 +35,14 @@ def read_inside(name: str, folder: Path, span: Span, diagnostics: Diagnostics) -
             )
         if path.stat().st_size > LARGEST:
             raise diagnostics.reject(
-                "CL110", f"`{name}` is larger than {LARGEST // 1_000_000} MB.", span
+                "CL110",
+                f"`{name}` is larger than {LARGEST // 1_000_000} MB.",
+                span,
+                "keep the part that the spec needs",
             )
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise diagnostics.reject("CL112", f"`{name}` is not UTF-8 text.", span) from None
+        raise diagnostics.reject("CL112", f"`{name}` is not UTF-8 text.", span, "save it as UTF-8") from None
     except OSError as problem:
         reason = problem.strerror or "it cannot be read"
         raise diagnostics.reject("CL110", f"`{name}`: {reason}.", span) from None
@@ -50,4 +53,4 @@ def _neighbour(path: Path) -> str | None:
         names = [p.name for p in path.parent.iterdir() if p.is_file()]
     except OSError:
         return None
-    return suggestion(path.name, names)
+    return suggestion(path.name, names) or "files are named from the spec's folder on"

@@ -40,6 +40,7 @@ LATER = {
         "function",
     ),
 }
+BUILTIN_NAMES = ("M", "none", "any", "input", "logits", "heads", "mlps", "END")
 STATISTICS = ("mean", "median", "quantile", "share", "min", "max")
 _UNARY: dict[str, Callable[[float], float]] = {
     "neg": lambda x: -x,
@@ -453,6 +454,10 @@ def call(ev: Evaluator, e: syntax.Call, env: Environment) -> Any:
             'a circuit in a file is read with `edges_from("graph.json")`',
         )
     known = (*_HANDLERS, *METRIC_FUNCTIONS, *ev.definitions.measures, "F")
+    if name in (*BUILTIN_NAMES, "zero", "clean"):
+        raise ev.fail(
+            "CL106", f"`{name}` is not a function.", e.name, f"write `{name}` without parentheses"
+        )
     if name in ev.definitions.unread_names:
         raise Reject
     if name in ev.definitions or name in env.bindings:

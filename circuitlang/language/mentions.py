@@ -96,7 +96,10 @@ def unknown_name(name: syntax.Name, known: Iterable[str], diagnostics: Diagnosti
             'a single brace is written `{{`; computed texts are lists: ["{y}" for y in [year + 1]]',
         )
     return diagnostics.reject(
-        "CL101", f"There is no `{name.text}` here.", name.span, suggestion(name.text, known)
+        "CL101",
+        f"There is no `{name.text}` here.",
+        name.span,
+        suggestion(name.text, known) or "name a slot of the task or a `let` of the spec",
     )
 
 

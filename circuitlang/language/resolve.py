@@ -17,7 +17,7 @@ from circuitlang.language.evaluate import BUILTIN_WORDS, Environment, Evaluator
 from circuitlang.language.functions import is_function
 from circuitlang.language.grammar import grammar_folder
 from circuitlang.language.inline import Inliner, check_twice, merge
-from circuitlang.language.models import Found, ModelNotFound, find
+from circuitlang.language.models import Found, ModelNotFound, find, suggestions
 from circuitlang.language.parse import parse, parse_expression
 from circuitlang.language.source import Source, Span
 from circuitlang.language.spec import ModelReference
@@ -27,6 +27,7 @@ from circuitlang.language.values import Edges, Formulas, Items, Nodes, Numbers, 
 
 Locate = Callable[[str, str | None, Path], Found]
 TARGETS = ("prompts", "templates")
+DTYPES = ("float32", "float64")
 EXPECTATIONS = ("fails", "undecided", "survived")
 
 
@@ -96,6 +97,7 @@ class _Resolver:
         self.locate = locate
         self.found: dict[str, Found] = {}
         self.seen: dict[str, Span] = {}
+        self.refused: list[syntax.Unread] = []
 
     def each(self, *kinds: type) -> Iterator[Any]:
         return (s for s in self.file.statements if isinstance(s, kinds))
@@ -116,7 +118,7 @@ class _Resolver:
             models,
             self._defaults(),
         )
-        definitions.unread = (*self.file.unread, *self._imports())
+        definitions.unread = (*self.file.unread, *self.refused, *self._imports())
         self._check_measures(definitions)
         self._unused(definitions)
         known = [m for m in models.values() if m is not None]
@@ -177,16 +179,19 @@ class _Resolver:
                 self.diagnostics.error(
                     "CL107", f"`{s.name}` takes a text.", s.span, f'write `{s.name} "..."`'
                 )
-            elif s.name == "dtype" and s.value not in ("float32", "float64"):
-                self.diagnostics.error(
-                    "CL107",
-                    f"`{s.value}` is no dtype of this version.",
-                    s.span,
-                    'write `dtype "float32"` or `dtype "float64"`',
-                )
+            elif s.name == "dtype" and s.value not in DTYPES:
+                self._report_dtype(s)
             else:
                 found[s.name] = s.value
         return found
+
+    def _report_dtype(self, s: syntax.Setting) -> None:
+        self.diagnostics.error(
+            "CL107",
+            f"`{s.value}` is no dtype of this version.",
+            s.span,
+            'write `dtype "float32"` or `dtype "float64"`',
+        )
 
     def _claim_name(self, name: str, span: Span) -> bool:
         if name in self.seen:
@@ -194,7 +199,7 @@ class _Resolver:
             self.diagnostics.error(
                 "CL102",
                 f"`{name}` is defined twice; the first is at line {first.line}.",
-                span,
+                span.part(name),
                 "rename one of them",
             )
             return False
@@ -202,17 +207,19 @@ class _Resolver:
             self.diagnostics.error(
                 "CL108",
                 f"`{name}` has a meaning in the language already.",
-                span,
-                "choose another name",
+                span.part(name),
+                f"choose another name, such as `my_{name}`",
             )
+            self.refused.append(syntax.Unread("", None))
             return False
         if name in prelude():
             self.diagnostics.error(
                 "CL108",
                 f"`{name}` is a built-in measure and means the same in every spec.",
-                span,
+                span.part(name),
                 f"choose another name, such as `my_{name}`",
             )
+            self.refused.append(syntax.Unread("", None))
             return False
         self.seen[name] = span
         return True
@@ -228,13 +235,26 @@ class _Resolver:
         own = {}
         for s in self.each(syntax.Measure):
             if self._claim_name(s.name, s.span):
-                for p in s.parameters:
-                    if p in BUILTIN_WORDS:
-                        self.diagnostics.error(
-                            "CL108", f"`{p}` cannot be a parameter.", s.span, "choose another name"
-                        )
+                self._check_parameters(s)
                 own[s.name] = s
         return {**prelude(), **own}
+
+    def _check_parameters(self, s: syntax.Measure) -> None:
+        for i, name in enumerate(s.parameters):
+            if name in BUILTIN_WORDS:
+                self.diagnostics.error(
+                    "CL108",
+                    f"`{name}` has a meaning in the language and cannot be a parameter.",
+                    s.span.part(name),
+                    "choose another name",
+                )
+            if name in s.parameters[:i]:
+                self.diagnostics.error(
+                    "CL102",
+                    f"Measure `{s.name}` has two parameters `{name}`.",
+                    s.span.part(name),
+                    "rename one of them",
+                )
 
     def _imports(self) -> tuple[syntax.Unread, ...]:
         for s in self.each(syntax.Import):
@@ -292,17 +312,19 @@ class _Resolver:
                     setting.span,
                     f"write `{setting.name} {example}`",
                 )
+            elif setting.name == "dtype" and setting.value not in DTYPES:
+                self._report_dtype(setting)
             else:
                 own[setting.name] = setting.value
         try:
             found = self.locate(s.reference, own.get("revision"), self.source.folder)
         except ModelNotFound as problem:
-            close = f"did you mean `{problem.suggestions[0]}`?" if problem.suggestions else None
+            near = f"did you mean `{problem.suggestions[0]}`?" if problem.suggestions else None
             self.diagnostics.error(
                 problem.code,
                 f"The model `{s.reference}` cannot be used: {problem.reason}.",
-                s.span,
-                problem.help or close or 'name a hub model, a folder, "smollm2-135m" or "toy"',
+                s.span.part(f'"{s.reference}"'),
+                problem.help or near or 'name a hub model, a folder, "smollm2-135m" or "toy"',
             )
             return None
         self.found[name] = found
@@ -311,8 +333,10 @@ class _Resolver:
                 "CL209",
                 f"The shape of `{s.reference}` is not known on this machine, so nodes, edges and "
                 "claims were not checked.",
-                s.span,
-                "`circ check` fetches the model; after that `circ lint` checks everything",
+                s.span.part(f'"{s.reference}"'),
+                f"did you mean `{close[0]}`?"
+                if (close := suggestions(s.reference))
+                else "`circ check` fetches the model; after that `circ lint` checks everything",
             )
             return None
         return ModelReference(
@@ -377,7 +401,7 @@ class _Resolver:
                 self.diagnostics.warn(
                     "CL114",
                     f"Group `{name}` is not used.",
-                    self.seen[name],
+                    self.seen[name].part(name),
                     "use it in a circuit, or delete it",
                 )
 
@@ -405,7 +429,10 @@ class _Resolver:
         for s in self.each(syntax.Claim, syntax.Report):
             if s.name in seen:
                 self.diagnostics.error(
-                    "CL102", f"Two claims are called `{s.name}`.", s.span, "rename one of them"
+                    "CL102",
+                    f"`{s.name}` is the name of two claims or reports.",
+                    s.span.part(s.name),
+                    "rename one of them",
                 )
             seen[s.name] = s.span
         if not seen and self.file.statements and not self._unread("claim"):
@@ -523,7 +550,14 @@ class ClaimResolver:
         if isinstance(value, (Nodes, Edges)):
             return (("size", forms.Constant(float(self._size(value)))),)
         if not isinstance(value, Numbers):
-            raise self.evaluator.fail("CL106", f"This is {kind(value)}, not a number.", e)
+            raise self.evaluator.fail(
+                "CL106",
+                f"This is {kind(value)}, not a number.",
+                e,
+                "a condition belongs into a claim: `claim name: ...`"
+                if isinstance(value, Formulas)
+                else "report a number, such as `F(C)`, or a list of numbers",
+            )
         return (("", value),)
 
     def _size(self, value: Any) -> int:
@@ -552,7 +586,7 @@ class ClaimResolver:
                         "CL115",
                         f"`over` takes prompts or templates, not `{name}`.",
                         c.span,
-                        suggestion(name, TARGETS),
+                        suggestion(name, TARGETS) or "write `over prompts` or `over templates`",
                     )
                 return name
         return None

@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 _METRIC_EXAMPLE = "build it from logit, prob, logprob, rank, kl, loss, attention or indicator"
 
 
+def _corruption_help(name: str, task: Any) -> str:
+    if not task.corruptions:
+        return f"declare it in the task: `corrupt {name} {{ slot = value }}`"
+    return f"its corruptions are {', '.join(task.corruptions)}"
+
+
 @dataclass(frozen=True)
 class Context:
     """What the words at an F settle, so that a metric's own runs share it."""
@@ -206,7 +212,7 @@ class RunBuilder:
                 f"Task `{task.name}` has no corruption `{corruption}`.",
                 at,
                 suggestion(corruption, task.corruptions)
-                or f"its corruptions are {', '.join(task.corruptions) or 'none'}",
+                or _corruption_help(corruption, task),
             )
         if value.kind == "resample":
             if corruption == "clean":

@@ -309,20 +309,20 @@ def _equals(spot: Spot) -> Slip | None:
         spot.token,
         spot.token,
         "compare with `>=`, `<=` or `in low..high`; in a task also with `==`",
-        spot.replaced(0, 0, like(spot.token, "RELATION", "==")) if _in_task(spot) else None,
+        spot.replaced(0, 0, like(spot.token, "RELATION", "==")),
+        certain=False,
     )
-
-
-def _in_task(spot: Spot) -> bool:
-    return spot.tokens[0].type == "TASK"
 
 
 def _setting_with_sign(spot: Spot) -> Slip | None:
     """`sample = 16`, `sample: 16`."""
     word = spot.ahead(-1)
-    if word is None or word.type != "NAME" or spot.token.type not in ("EQUAL", "COLON"):
+    if word is None or str(word) not in _SETTINGS:
         return None
-    if str(word) not in _SETTINGS:
+    if spot.token.type == "MINUS":
+        help = f"write `{word} {_SETTINGS[str(word)]}`"
+        return Slip(f"`{word}` is not below 0.", spot.token, spot.token, help, spot.replaced(0, 0))
+    if spot.token.type not in ("EQUAL", "COLON"):
         return None
     return Slip(
         f"The setting `{word}` takes its value without `{spot.token}`.",
@@ -418,6 +418,17 @@ def _braces_for_list(spot: Spot) -> Slip | None:
             mended[spot.index + steps] = like(token, "RSQB", "]")
             return Slip("A list stands in brackets.", spot.token, spot.token, "write `[a, b]`", mended)
     return None
+
+
+def _bare_shift(spot: Spot) -> Slip | None:
+    """`a1.h0 @ S1 + 1 -> logits`."""
+    at, place, shift = spot.ahead(-2), spot.ahead(-1), spot.ahead()
+    if spot.token.type not in ("PLUS", "MINUS") or at is None or at.type != "AT":
+        return None
+    written = f"{place} {spot.token} {shift or 1}"
+    return Slip(
+        "A shifted position stands in brackets.", place or at, spot.token, f"write `@ [{written}]`"
+    )
 
 
 def _comment(spot: Spot) -> Slip | None:
@@ -631,6 +642,7 @@ SLIPS: tuple[Callable[[Spot], Slip | None], ...] = (
     _ampersands,
     _arrow,
     _arrow_chain,
+    _bare_shift,
     _indexed_unclosed,
     _node,
     _number,

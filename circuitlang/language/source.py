@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,6 +44,13 @@ class Span:
     @property
     def text(self) -> str:
         return self.source.text[self.start : self.end]
+
+    def part(self, text: str) -> Span:
+        """The first place in the span where `text` stands as a whole word; else the whole span."""
+        found = re.search(rf"(?<!\w){re.escape(text)}(?!\w)", self.text)
+        if found is None:
+            return self
+        return Span(self.source, self.start + found.start(), self.start + found.end())
 
     @property
     def line(self) -> int:

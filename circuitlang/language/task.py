@@ -55,11 +55,14 @@ class _Resolution:
         self.diagnostics = diagnostics
         self.evaluator = Evaluator(scope, diagnostics)
         self.taken: dict[tuple[str, str], Span] = {}
+        self.labels_known = True
 
     def task(self) -> TaskSpec:
         slots = tuple(self._slot(s) for s in self.statement.items if isinstance(s, syntax.Slot))
         names = tuple(name for slot in slots for name in slot.names)
+        before = len(self.diagnostics.found)
         templates = self._templates(names)
+        self.labels_known = len(self.diagnostics.found) == before
         conditions = self._conditions(self.statement.items, names)
         settings = {name: default for name, (_, default) in SETTINGS.items()}
         for item in self.statement.items:
@@ -88,7 +91,10 @@ class _Resolution:
             self._claim_name("slot", name, slot.span)
             if name == END:
                 self.diagnostics.error(
-                    "CL108", "`END` is the last token and cannot be a slot.", slot.span
+                    "CL108",
+                    "`END` is the last token and cannot be a slot.",
+                    slot.span.part(name),
+                    "choose another name",
                 )
         rows: tuple[Row, ...] = ()
         needs_tokenizer = False
@@ -130,7 +136,7 @@ class _Resolution:
             self.diagnostics.error(
                 "CL103",
                 f"The task `{self.statement.name}` has no prompt.",
-                self.statement.span,
+                self.statement.span.part(self.statement.name),
                 'add `prompt "..."`',
             )
         return tuple(templates)
@@ -161,7 +167,8 @@ class _Resolution:
         found = {}
         for item in self.statement.items:
             if isinstance(item, syntax.Corrupt):
-                self._claim_name("corruption", item.name, item.span)
+                if not self._claim_name("corruption", item.name, item.span):
+                    continue
                 conditions = self._conditions(item.items, known)
                 rewrites = [r for r in item.items if isinstance(r, syntax.Rewrite)]
                 for rewrite in rewrites:
@@ -183,7 +190,7 @@ class _Resolution:
         slots: tuple[str, ...],
         templates: tuple[Template, ...],
     ) -> None:
-        if rewrite.name in slots:
+        if rewrite.name in slots or not self.labels_known:
             return
         without = [t for t in templates if rewrite.name not in t.labels]
         if len(without) == len(templates):
@@ -191,8 +198,9 @@ class _Resolution:
             self.diagnostics.error(
                 "CL101",
                 f"`{corruption.name}` rewrites `{rewrite.name}`, which is no slot or label here.",
-                rewrite.span,
-                suggestion(rewrite.name, [*slots, *labels]),
+                rewrite.span.part(rewrite.name),
+                suggestion(rewrite.name, [*slots, *labels])
+                or f"there are {', '.join(dict.fromkeys([*slots, *labels]))}",
             )
         elif without:
             self.diagnostics.error(
@@ -215,16 +223,17 @@ class _Resolution:
 
     # ------------------------------------------------------------ names and settings
 
-    def _claim_name(self, what: str, name: str, span: Span) -> None:
+    def _claim_name(self, what: str, name: str, span: Span) -> bool:
         earlier = self.taken.get((what, name))
         self.taken.setdefault((what, name), span)
         if earlier is not None:
             self.diagnostics.error(
                 "CL102",
                 f"The {what} `{name}` is defined twice; first on line {earlier.line}.",
-                span,
-                "choose another name",
+                span.part(name),
+                "delete one" if what == "setting" else "choose another name",
             )
+        return earlier is None
 
     def _setting(self, setting: syntax.Setting) -> dict[str, int]:
         if setting.name not in SETTINGS:
@@ -252,6 +261,7 @@ class _Resolution:
                 "CL302",
                 f"A sample has at most {LARGEST_SAMPLE:,} prompts, not {value:,.0f}.",
                 setting.span,
+                f"write `sample {default}`",
             )
             return {}
         return {setting.name: int(value)}

@@ -20,7 +20,9 @@ def slot_rows(
     members = value if isinstance(value, list) else [value]
     what = f"`{names[0]}`" if len(names) == 1 else f"`({', '.join(names)})`"
     if not members:
-        raise diagnostics.reject("CL505", f"The slot {what} has no values.", domain.span)
+        raise diagnostics.reject(
+            "CL505", f"The slot {what} has no values.", domain.span, 'write `["a", "b"]` or `1..9`'
+        )
     rows: dict[tuple[str | None, ...], Row] = {}
     for member in members:
         row = member if isinstance(member, tuple) and len(names) > 1 else (member,)
@@ -31,13 +33,16 @@ def slot_rows(
                 "CL106",
                 f"The slot {what} takes {wanted}; one of its values is {found}.",
                 domain.span,
+                'a list of texts is written `["a", "b"]`, a list of pairs `[("a", "b"), ("c", "d")]`',
             )
         rows.setdefault(tuple(map(printed, row)), row)
     if len(rows) < len(members):
         diagnostics.warn(
             "CL517",
-            f"{len(members) - len(rows):,} values of the slot {what} are repeated; each counts once.",
+            f"The slot {what} repeats values ({len(members) - len(rows):,} too many); "
+            "each counts once.",
             domain.span,
+            "delete the repeated ones",
         )
     return tuple(rows.values())
 
@@ -49,7 +54,10 @@ def rewrite_values(rewrite: Rewrite, bindings: Bindings, evaluator: Evaluator) -
     diagnostics = evaluator.diagnostics
     if not members:
         raise diagnostics.reject(
-            "CL505", f"There is no value to set `{rewrite.target}` to.", rewrite.span
+            "CL505",
+            f"There is no value to set `{rewrite.target}` to.",
+            rewrite.span,
+            'write `["a", "b"]`, one text, or the name of a slot',
         )
     for member in members:
         if printed(member) is None:
@@ -57,6 +65,7 @@ def rewrite_values(rewrite: Rewrite, bindings: Bindings, evaluator: Evaluator) -
                 "CL106",
                 f"`{rewrite.target}` is set to text or a number, not to {kind(member)}.",
                 rewrite.span,
+                'write `["a", "b"]`, one text, or the name of a slot',
             )
     return members
 

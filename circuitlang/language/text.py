@@ -57,7 +57,10 @@ class Evaluator:
         except RecursionError:
             self._open.clear()
             raise self.diagnostics.reject(
-                "CL008", "This is nested too deeply to be worked out.", expression.span
+                "CL008",
+                "This is nested too deeply to be worked out.",
+                expression.span,
+                "name its parts with `let`",
             ) from None
 
     def condition(self, expression: Expression, bindings: Bindings) -> bool:
@@ -97,7 +100,10 @@ class Evaluator:
             case _:
                 what = "a node" if isinstance(e, syntax.NodeLiteral) else "no text expression"
                 raise self.diagnostics.reject(
-                    "CL106", f"`{e.span.text}` is {what}; a task deals in text.", e.span
+                    "CL106",
+                    f"`{e.span.text}` is {what}; a task deals in text.",
+                    e.span,
+                    'texts stand in quotes: "..."',
                 )
 
     def _name(self, name: syntax.Name, bindings: Bindings) -> Value:
@@ -109,7 +115,9 @@ class Evaluator:
         if definition is None:
             raise unknown_name(name, [*bindings, *self.scope.names], self.diagnostics)
         if name.text in self._open:
-            raise self.diagnostics.reject("CL109", f"`{name.text}` needs itself.", name.span)
+            raise self.diagnostics.reject(
+                "CL109", f"`{name.text}` needs itself.", name.span, "break the circle"
+            )
         self._open.append(name.text)
         try:
             self._definitions[name.text] = self._value(definition, {})
@@ -156,7 +164,10 @@ class Evaluator:
         for bound, side in ((first, e.left), (last, e.right)):
             if not bound.is_whole:
                 raise self.diagnostics.reject(
-                    "CL106", f"A range runs over whole numbers; {bound.text} is none.", side.span
+                    "CL106",
+                    f"A range runs over whole numbers; {bound.text} is none.",
+                    side.span,
+                    "write for example `0..9`",
                 )
         start, stop = int(first.value), int(last.value) + 1
         if stop - start > LONGEST_LIST:
@@ -258,7 +269,10 @@ class Evaluator:
     def _call(self, e: syntax.Call, bindings: Bindings) -> Value:
         if e.named or e.clauses or (e.generator and e.name.text != "distinct"):
             raise self.diagnostics.reject(
-                "CL105", f"`{e.name.text}` takes plain arguments here.", e.span
+                "CL105",
+                f"`{e.name.text}` takes plain arguments here.",
+                e.span,
+                f"write `{e.name.text}(a, b)`",
             )
         match e.name.text:
             case "distinct":
@@ -329,7 +343,10 @@ class Evaluator:
 
     def _clash(self, e: syntax.Binary, left: Value, right: Value) -> Reject:
         return self.diagnostics.reject(
-            "CL106", f"`{e.operator}` does not take {kind(left)} and {kind(right)}.", e.span
+            "CL106",
+            f"`{e.operator}` does not take {kind(left)} and {kind(right)}.",
+            e.span,
+            "both sides have to be texts, or both numbers",
         )
 
     def _too_large(self, size: str, limit: int, span: Span) -> Reject:

@@ -148,7 +148,7 @@ def test_unnamed_prompts_are_numbered_and_braces_escaped():
         ('slot (a, b) = [("x", "y", "z")]\nprompt "{a}"', "CL106", "tuple of 3"),
         ('slot (a, b) = ["x"]\nprompt "{a}"', "CL106", "tuples of 2 texts"),
         ('slot a = [people]\nprompt "{a}"', "CL106", "a list"),
-        ('slot a = ["x", "x"]\nprompt "{a}"', "CL517", "1 values"),
+        ('slot a = ["x", "x"]\nprompt "{a}"', "CL517", "1 too many"),
         ('slot a = 0..999999999\nprompt "{a}"', "CL302", "1,000,000,000"),
         ('slot a = [a9.h9]\nprompt "{a}"', "CL106", "node"),
         ('slot a = ["x"]\nslot b = [a]\nprompt "{a}{b}"', "CL101", "cannot depend on the slot"),
