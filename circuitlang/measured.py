@@ -139,6 +139,8 @@ def preconditions(measured: Measured) -> tuple[Any, ...]:
     """P1 for every task and metric in use, P3 over all invariants."""
     from circuitlang.judgement.preconditions import able, invariants
 
+    if not measured.values:
+        return ()
     found = [invariants((i.name, i.deviation, i.passed) for i in measured.invariants)]
     for setting in measured.needed.settings:
         metric = measured.needed.accuracy.get(setting.whole.task)

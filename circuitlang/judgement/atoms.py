@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from circuitlang.judgement.evaluate import measurements, walk
+from circuitlang.judgement.evaluate import RELATIONS, measurements, walk
 from circuitlang.judgement.forms import Affine, Atom
-from circuitlang.language.spec import Each, Mean, Rows
+from circuitlang.language.spec import Each, Mean, MetricOperation, Rows, TopToken
 
 DataSet = tuple[str, Rows]
 
@@ -25,6 +25,19 @@ def data_sets(affine: Affine) -> list[DataSet]:
 def restricted(affine: Affine, group: DataSet) -> Affine:
     """The terms over one data set, without the constant."""
     return Affine({a: c for a, c in affine.terms.items() if data_set(a) == group})
+
+
+def is_indicator(atom: Atom) -> bool:
+    """Whether an atom is 0 or 1 on every prompt whatever the sample, by what it measures.
+
+    A rank or a divergence that happens to be 0 in this sample is not.
+    """
+    if isinstance(atom, Mean):
+        expression = atom.measurement.metric.expression
+        if isinstance(expression, MetricOperation):
+            return expression.operator in RELATIONS
+        return isinstance(expression, TopToken)
+    return atom.kind == "share"
 
 
 def bits_range(affine: Affine) -> tuple[float, float]:

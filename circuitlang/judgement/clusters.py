@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from circuitlang.judgement import intervals
-from circuitlang.judgement.atoms import DataSet, bits_range, data_set, restricted
+from circuitlang.judgement.atoms import DataSet, bits_range, data_set, is_indicator, restricted
 from circuitlang.judgement.forms import Affine
-from circuitlang.judgement.intervals import LEAST, Estimate, Interval, Vector, is_bits
+from circuitlang.judgement.intervals import LEAST, Estimate, Interval, Vector
 from circuitlang.language.spec import Rows
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def several(estimator: Estimator, affine: Affine, groups: list[DataSet]) -> Esti
         return _linearised(estimator, affine, groups)
     parts = [estimator.one_set(restricted(affine, group), group) for group in groups]
     rest = estimator.affine_value(affine) - sum(part.value for part in parts)
-    return _independent(parts, _all_bits(estimator, affine), "Welch t").mapped(1.0, rest)
+    return _independent(parts, all(map(is_indicator, affine.terms)), "Welch t").mapped(1.0, rest)
 
 
 def _independent(parts: list[Estimate], bits: bool, method: str) -> Estimate:
@@ -41,10 +41,6 @@ def _independent(parts: list[Estimate], bits: bool, method: str) -> Estimate:
         return Interval(low, high, f"exact bounds of {len(parts)} sets, added (Bonferroni)")
 
     return Estimate(welch.value, welch.n, welch.se, welch.sd, at, welch.unit)
-
-
-def _all_bits(estimator: Estimator, affine: Affine) -> bool:
-    return all(is_bits(estimator.vector(atom)) for atom in affine.terms)
 
 
 def _overlap(estimator: Estimator, groups: list[DataSet]) -> bool:
@@ -99,7 +95,7 @@ def over_templates(estimator: Estimator, affine: Affine, groups: list[DataSet]) 
     if len(parts) < len(tasks):
         reason = f"{count} templates are too few to speak of templates in general: 5 at least"
         return intervals.unknown(value, count, reason, "templates")
-    bits = _all_bits(estimator, affine)
+    bits = all(map(is_indicator, affine.terms))
     whole = (
         parts[0] if len(parts) == 1 else _independent(parts, bits, "Welch t over template means")
     )
@@ -108,11 +104,15 @@ def over_templates(estimator: Estimator, affine: Affine, groups: list[DataSet]) 
 
 def _clustered(estimator: Estimator, affine: Affine, vector: Vector) -> Estimate:
     n, sd = len(vector), float(np.std(vector, ddof=1))
+    whole = np.ptp(vector) == 0 and float(vector[0]).is_integer()
+    if whole and not all(map(is_indicator, affine.terms)):
+        reason = f"the same whole number in all {n} templates: its spread is unknown"
+        return intervals.unknown(float(vector[0]), n, reason, "templates")
     student = intervals.student(
         float(np.mean(vector)), sd / math.sqrt(n), n - 1, n=n, sd=sd,
         method="t over template means", unit="templates",
     )  # fmt: skip
-    if not _all_bits(estimator, affine):
+    if not all(map(is_indicator, affine.terms)):
         return student
     bound = intervals.bounded(vector, *bits_range(affine), unit="templates")
 

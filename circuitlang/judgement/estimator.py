@@ -19,7 +19,7 @@ import zlib
 import numpy as np
 
 from circuitlang.judgement import clusters, intervals, resampled
-from circuitlang.judgement.atoms import DataSet, bits_range, data_set, data_sets
+from circuitlang.judgement.atoms import DataSet, bits_range, data_set, data_sets, is_indicator
 from circuitlang.judgement.evaluate import (
     Lookup,
     evaluate,
@@ -37,7 +37,6 @@ from circuitlang.judgement.intervals import (
     Estimate,
     Vector,
     exact,
-    is_bits,
     unknown,
 )
 from circuitlang.judgement.sample import Sample
@@ -141,8 +140,9 @@ class Estimator:
         """A contrast paired within one data set."""
         if self.is_enumerated([group]):
             return self._exact(affine, self.affine_value(affine), [group])
-        vectors = [self.vector(a) for a in affine.terms if data_set(a) == group]
-        if all(is_bits(vector) for vector in vectors):
+        atoms = [a for a in affine.terms if data_set(a) == group]
+        vectors = [self.vector(a) for a in atoms]
+        if all(map(is_indicator, atoms)):
             return self._of_bits(affine, group)
         vector, strata = self.contrast(affine, group), self.strata(group)
         samples = [vector[rows] for rows in strata]

@@ -190,7 +190,7 @@ def proportion(successes: int, n: int) -> Estimate:
 
     @cache
     def at(alpha: float) -> Interval:
-        return Interval(*clopper_pearson(successes, n, alpha), "exact binomial (Clopper-Pearson)")
+        return Interval(*clopper_pearson(successes, n, alpha), "exact binomial")
 
     share = (min(successes, n - successes) + 1) / (n + 1)
     spread = math.sqrt(share * (1 - share)) if share < 1 else 0.5
@@ -234,10 +234,6 @@ def skewness(vector: Vector) -> float:
     """
     centred = vector - np.mean(vector)
     return float(np.mean(centred**3) / np.mean(centred**2) ** 1.5)
-
-
-def is_bits(vector: Vector) -> bool:
-    return bool(np.isin(vector, (0.0, 1.0)).all())
 
 
 def quantile(vector: Vector, level: float) -> Estimate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,9 +25,25 @@ def check_measure(
 
 
 def check_statement(
-    statement: syntax.Statement, definitions: Definitions, diagnostics: Diagnostics
+    statement: syntax.Statement,
+    words: frozenset[str],
+    definitions: Definitions,
+    diagnostics: Diagnostics,
 ) -> None:
-    _check(statement, (), "", definitions, diagnostics)
+    """`words` are names that tasks give."""
+    _check(statement, tuple(words), "", definitions, diagnostics)
+
+
+def words_of_task(task: syntax.Task) -> Iterator[str]:
+    """Every name that a task gives: slots, labels, prompts, token sets, corruptions."""
+    for item in task.items:
+        if isinstance(item, syntax.Slot):
+            yield from item.names
+        elif isinstance(item, syntax.PromptTemplate):
+            yield from re.findall(r":\s*(\w+)\s*\}", item.text.value)
+            yield item.name or ""
+        elif isinstance(item, (syntax.Tokens, syntax.Corrupt)):
+            yield item.name
 
 
 def _check(
@@ -39,7 +56,8 @@ def _check(
     for name in _names(e, frozenset(parameters)):
         first = name.parts[0]
         if (
-            first in BUILTIN_WORDS
+            first in ("prompts", "templates", "F")
+            or first in BUILTIN_WORDS
             or first in _VALUES
             or first in definitions
             or first in definitions.measures

@@ -59,7 +59,7 @@ TITLES = {
     "CL309": "a set operation without effect",
     "CL310": "an expectation that is not a verdict",
     "CL311": "a mean that mixes templates",
-    "CL312": "a claim that is true of every spec",
+    "CL312": "a claim that does not depend on the model",
     "CL501": "clean and corrupted prompts of different length",
     "CL502": "an answer that is not one token",
     "CL503": "an answer that is also a foil",
@@ -125,7 +125,8 @@ class Diagnostics:
     def add(self, diagnostic: Diagnostic) -> None:
         if diagnostic.code not in TITLES:
             raise KeyError(diagnostic.code)
-        if diagnostic not in self.found:
+        said = (diagnostic.code, diagnostic.message, diagnostic.span)
+        if not any((d.code, d.message, d.span) == said for d in self.found):
             self.found.append(diagnostic)
 
     def error(self, code: str, message: str, span: Span | None, help: str | None = None) -> None:

@@ -510,7 +510,7 @@ class Evaluator:
                 other = right if isinstance(right, Nodes) else self._flat_nodes(right)
             except TypeError:
                 other = None
-            if other is not None:
+            if other is not None and not sets.entangled(e.operator, left, other):
                 by = {"+": sets.union, "-": sets.difference, "&": sets.intersection}
                 return by[e.operator](left, other)
         if isinstance(left, Items) and e.operator in "+-" and isinstance(right, Items):
@@ -611,6 +611,7 @@ class Evaluator:
                 f"{'is' if result.impossible == 1 else 'are'} left out, such as "
                 f"`{sender}->{receiver}`: {why}.",
                 span,
+                "if that is meant, nothing is to be done",
             )
 
     # ------------------------------------------------------------ quantifiers and calls

@@ -48,9 +48,9 @@ def read_inside(name: str, folder: Path, span: Span, diagnostics: Diagnostics) -
         raise diagnostics.reject("CL110", f"`{name}`: {reason}.", span) from None
 
 
-def _neighbour(path: Path) -> str | None:
+def _neighbour(path: Path) -> str:
     try:
         names = [p.name for p in path.parent.iterdir() if p.is_file()]
     except OSError:
-        return None
+        names = []
     return suggestion(path.name, names) or "files are named from the spec's folder on"

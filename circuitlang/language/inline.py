@@ -108,7 +108,7 @@ class _Expansion:
             return self._call(measure, arguments, e.span, merged, bound, stack)
         if name == "F":
             return replace(e, arguments=arguments, generator=generator, clauses=merged)
-        kept = own if _keeps_clauses(e) else ()
+        kept = _kept(e, own, merged)
         named = tuple((n, self.walk(v, merged, bound, stack)) for n, v in e.named)
         return replace(e, arguments=arguments, generator=generator, clauses=kept, named=named)
 
@@ -214,9 +214,13 @@ def count(number: int, noun: str) -> str:
     return f"{'no' if number == 0 else number} {noun}{'' if number == 1 else 's'}"
 
 
-def _keeps_clauses(call: syntax.Call) -> bool:
-    """`mean(abc per template)` is an ablation, whose `per` is no context word."""
-    return any(c.word == "per" for c in call.clauses)
+def _kept(
+    call: syntax.Call, own: tuple[Clause, ...], merged: tuple[Clause, ...]
+) -> tuple[Clause, ...]:
+    """The words a call keeps that is no F: `mean(abc per template)`, and what is free for `nodes`."""
+    if call.name.text in ("nodes", "groups"):
+        return tuple(c for c in merged if c.word == "free")
+    return own if any(c.word == "per" for c in call.clauses) else ()
 
 
 def free_names(e: Expression) -> frozenset[str]:

@@ -13,7 +13,7 @@ from circuitlang.language.grammar import STATEMENTS, TASK_ITEMS, parser
 from circuitlang.language.source import Source
 
 MOST_ERRORS = 50
-_QUOTES = {"'": "'", "“": "”", "”": "”", "„": "“", "‘": "’", "’": "’", "«": "»", "`": "`"}
+_QUOTES = {"'": "'", "“": "”", "”": "”", "„": "“", "‘": "’", "’": "’", "«": "»"}
 _MEANT = {
     "|": ("PLUS", "+"),
     "→": ("ARROW", "->"),

@@ -10,13 +10,18 @@ from typing import Any
 
 from circuitlang.language import spec as forms
 from circuitlang.language import syntax
-from circuitlang.language.check_names import check_measure, check_statement, used_names
+from circuitlang.language.check_names import (
+    check_measure,
+    check_statement,
+    used_names,
+    words_of_task,
+)
 from circuitlang.language.definitions import Definitions
 from circuitlang.language.diagnostics import Diagnostics, Reject, shallow, suggestion
 from circuitlang.language.evaluate import BUILTIN_WORDS, Environment, Evaluator
 from circuitlang.language.functions import is_function
 from circuitlang.language.grammar import grammar_folder
-from circuitlang.language.inline import Inliner, check_twice, merge
+from circuitlang.language.inline import Inliner, check_twice, free_names, merge
 from circuitlang.language.models import Found, ModelNotFound, find, suggestions
 from circuitlang.language.parse import parse, parse_expression
 from circuitlang.language.source import Source, Span
@@ -120,10 +125,10 @@ class _Resolver:
         )
         definitions.unread = (*self.file.unread, *self.refused, *self._imports())
         self._check_measures(definitions)
-        self._unused(definitions)
         known = [m for m in models.values() if m is not None]
-        if not known:
+        if not known or None in tasks.values():
             self._check_all_names(definitions)
+        if not known:
             return None
         evaluator = Evaluator(definitions)
         env = Environment(known[0], {}, {})
@@ -132,6 +137,7 @@ class _Resolver:
         claims = [c for s in self.each(syntax.Claim) if (c := resolver.claim(s))]
         reports = [r for s in self.each(syntax.Report) if (r := resolver.report(s))]
         self._expect_claims()
+        self._unused(definitions)
         spec = forms.Spec(
             header.name if header else Path(self.source.name).stem,
             header.version if header else None,
@@ -210,7 +216,7 @@ class _Resolver:
                 span.part(name),
                 f"choose another name, such as `my_{name}`",
             )
-            self.refused.append(syntax.Unread("", None))
+            self.refused.append(syntax.Unread("", name))
             return False
         if name in prelude():
             self.diagnostics.error(
@@ -219,7 +225,7 @@ class _Resolver:
                 span.part(name),
                 f"choose another name, such as `my_{name}`",
             )
-            self.refused.append(syntax.Unread("", None))
+            self.refused.append(syntax.Unread("", name))
             return False
         self.seen[name] = span
         return True
@@ -386,15 +392,18 @@ class _Resolver:
             check_measure(s, definitions, self.diagnostics)
 
     def _check_all_names(self, definitions: Definitions) -> None:
-        """What can be said of formulas when no model's shape is known: names nobody defines."""
+        """What can be said of formulas that cannot be worked out: names that nobody defines."""
+        tasks = list(self.each(syntax.Task))
+        if not all(t.complete for t in tasks):
+            return
+        words = frozenset(word for t in tasks for word in words_of_task(t))
         for s in self.each(syntax.Define, syntax.Circuit, syntax.Claim, syntax.Report):
             if not (isinstance(s, syntax.Define) and _feeds_tasks(s)):
-                check_statement(s, definitions, self.diagnostics)
+                check_statement(s, words, definitions, self.diagnostics)
 
     def _unused(self, definitions: Definitions) -> None:
         used = used_names(self.file)
-        incomplete = any(not s.complete for s in self.each(syntax.Circuit))
-        if "groups" in used or incomplete or self.file.unread:
+        if "groups" in used or self.diagnostics.has_errors:
             return
         for name in definitions.groups:
             if name not in used:
@@ -491,6 +500,7 @@ class ClaimResolver:
                 suggestion(s.expect[0], EXPECTATIONS) or "expect fails, undecided or survived",
             )
             return None
+        self._warn_idle(s, formula)
         return forms.Claim(
             s.name,
             s.kind,
@@ -590,6 +600,18 @@ class ClaimResolver:
                     )
                 return name
         return None
+
+    def _warn_idle(self, s: syntax.Claim, formula: Any) -> None:
+        """A comparison of a number with itself, or of numbers written out."""
+        if not isinstance(formula, forms.Comparison):
+            return
+        if formula.left == formula.right or not free_names(s.formula):
+            self.diagnostics.warn(
+                "CL312",
+                "This does not depend on the model: it is the same in every spec.",
+                s.formula.span,
+                "compare a score with a threshold, as in `faithfulness(C) >= 0.8`",
+            )
 
     def _warn_percent(self, e: syntax.Expression, formula: Any) -> None:
         if not (isinstance(e, syntax.Binary) and isinstance(e.right, syntax.NumberLiteral)):

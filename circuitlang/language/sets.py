@@ -40,7 +40,9 @@ def node_literal(text: str, architecture: Architecture) -> Nodes:
     shape, ports = architecture.shape, match["ports"] or ""
     if match["mlp"] is not None:
         if not shape.mlps:
-            raise BadNode("CL201", "This model has attention layers only, no MLPs.")
+            raise BadNode(
+                "CL201", "This model has attention layers only, no MLPs.", "name heads only"
+            )
         if ports:
             raise BadNode(
                 "CL208",
@@ -264,6 +266,21 @@ def nodes_of(edges: EdgeSet, free: Nodes, architecture: Architecture) -> Nodes:
 
 def _joined(places: tuple[Place, ...]) -> Place | None:
     return places[0] if places else None
+
+
+def entangled(operator: str, left: Nodes, right: Nodes) -> bool:
+    """Whether only a prompt can tell the result: one node at two places, which may coincide."""
+    if operator == "+":
+        return False
+    places: dict[Node, set[Place | None]] = {}
+    for member in right.members:
+        places.setdefault(member.node, set()).add(member.place)
+    for member in left.members:
+        others = places.get(member.node, set())
+        unlike = others - {member.place, None}
+        if unlike and None not in others and (operator == "-" or member.place is not None):
+            return True
+    return False
 
 
 def union(left: Nodes, right: Nodes) -> Nodes:

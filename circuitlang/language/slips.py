@@ -252,6 +252,7 @@ def _missing_name(spot: Spot) -> Slip | None:
         word,
         f"write `{word} some_name{rest}`",
         spot.replaced(0, -1, like(spot.token, "NAME", f"{word} without a name")),
+        certain=word.type in ("CLAIM", "ASSUME", "REPORT"),
     )
 
 
@@ -334,9 +335,19 @@ def _setting_with_sign(spot: Spot) -> Slip | None:
 
 
 def _colon_block(spot: Spot) -> Slip | None:
-    """`task likes:` or `circuit c =` newline."""
+    """`task likes:`, `task likes = {`, `circuit c = {`."""
+    before, after = spot.ahead(-1), spot.ahead()
+    block = spot.ahead(-3)
+    if spot.token.type == "LBRACE" and block is not None and block.type == "CIRCUIT":
+        if before is not None and before.type == "EQUAL":
+            return Slip("A block takes no `=`.", before, before, "delete it", spot.replaced(-1, -1))
     if spot.token.type not in ("COLON", "EQUAL") or "LBRACE" not in spot.expected:
         return None
+    if after is not None and after.type == "LBRACE":
+        return Slip(
+            f"A block takes no `{spot.token}`.", spot.token, spot.token, "delete it",
+            spot.replaced(0, 0),
+        )  # fmt: skip
     return Slip("A block stands in braces.", spot.token, spot.token, "write `{` here and `}` at its end")
 
 
@@ -615,7 +626,7 @@ def _extra_closer(spot: Spot) -> Slip | None:
         spot.token,
         spot.token,
         "delete it",
-        spot.replaced(0, 0),
+        spot.replaced(0, 0) if "$END" in spot.expected else None,
     )
 
 

@@ -70,7 +70,8 @@ def print_document(document: CheckDocument, console: Console) -> None:
 def _claims(document: CheckDocument) -> Table:
     table = Table(title=document.title, title_justify="left", expand=False, pad_edge=False)
     for heading in ("claim", "verdict", "value", "interval", "threshold", "n", "by"):
-        table.add_column(heading, justify="right" if heading in ("value", "n") else "left")
+        right = heading in ("value", "n")
+        table.add_column(heading, justify="right" if right else "left", overflow="fold")
     for claim in document.claims:
         decimals = decimals_for(claim.value, claim.low, claim.high)
         table.add_row(

@@ -27,6 +27,7 @@ from circuitlang.language.spec import (
     Measurement,
     Metric,
     MetricConstant,
+    MetricOperation,
     ModelReference,
     Number,
     Operation,
@@ -40,7 +41,8 @@ SHAPE = Shape(layers=1, heads=1, kv_heads=1, d_model=2, d_head=2, d_mlp=2, vocab
 MODEL = ModelReference("toy", "toy", None, False, "float32", SHAPE)
 PATCH = Ablation("patch", "resample", "other")
 METRIC = Metric("logit_diff", MetricConstant(1.0), lower_is_better=False)
-OTHER_METRIC = Metric("accuracy", MetricConstant(2.0), lower_is_better=False)
+ALWAYS = MetricOperation(">", (MetricConstant(2.0), MetricConstant(1.0)))
+OTHER_METRIC = Metric("accuracy", ALWAYS, lower_is_better=False)
 
 
 def run(name: str, task: str = "ioi") -> Run:

@@ -56,8 +56,9 @@ def test_two_runs_that_agree_on_few_bits_are_not_shown_equal():
 
 
 def test_bits_on_two_data_sets_have_no_zero_width():
-    fake = Fake().put(A=np.ones(30)).put("gt", A=np.ones(30))
-    gap = sub(F("A"), F("A", task="gt"))
+    fake = Fake().put(metric=OTHER_METRIC, A=np.ones(30))
+    fake.put("gt", metric=OTHER_METRIC, A=np.ones(30))
+    gap = sub(F("A", metric=OTHER_METRIC), F("A", task="gt", metric=OTHER_METRIC))
     assert fake.decide(compare(gap, ">=", -0.05)).verdict == "undecided"
     assert fake.decide(compare(gap, ">=", -0.2)).verdict == "holds"
 
@@ -209,12 +210,12 @@ def test_template_means_cover_and_prompts_do_not():
 
 def test_degenerate_template_means_of_bits_are_no_free_pass():
     fake = Fake(templates={"ioi": np.repeat([f"t{g}" for g in range(6)], 30)})
-    fake.put(A=np.ones(180))
-    assert fake.decide(compare(F("A"), ">=", 0.95), target="templates").verdict == "undecided"
+    fake.put(metric=OTHER_METRIC, A=np.ones(180))
+    assert fake.decide(compare(F("A", metric=OTHER_METRIC), ">=", 0.95), target="templates").verdict == "undecided"
 
-    fake.put("gt", A=np.ones(180))
+    fake.put("gt", metric=OTHER_METRIC, A=np.ones(180))
     fake.templates["gt"] = fake.templates["ioi"]
-    gap = compare(sub(F("A"), F("A", task="gt")), ">=", -0.05)
+    gap = compare(sub(F("A", metric=OTHER_METRIC), F("A", task="gt", metric=OTHER_METRIC)), ">=", -0.05)
     found = fake.decide(gap, target="templates")
     assert (found.verdict, "Bonferroni" in found.method) == ("undecided", True)
 
@@ -248,3 +249,12 @@ def test_mapped_turns_ends_round():
     plain = clopper_pearson(9, 10, 0.05)
     assert (low, high) == (1 - 2 * plain[1], 1 - 2 * plain[0])
     assert intervals.widest(proportion(9, 10), proportion(5, 10), 0.05).high == plain[1]
+
+
+def test_a_count_that_never_varies_is_no_bit():
+    """A rank of 0 on every prompt of a sample may be 100 on others: it has no exact binomial."""
+    fake = Fake(templates={"ioi": np.repeat([f"t{g}" for g in range(6)], 30)}).put(A=np.zeros(180))
+    for target in ("prompts", "templates"):
+        decision = fake.decide(compare(F("A"), "<=", 0.5), target=target)
+        assert decision.verdict == "undecided"
+        assert "whole number" in (decision.reason or "")

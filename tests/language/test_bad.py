@@ -1,0 +1,101 @@
+"""A hundred broken specs: each says, on the offending line, what has to be found there.
+
+`# error: CL201` (or `warning:`, `note:`; several with commas) stands at the end of a line; what
+belongs to no line is expected on the first. Nothing else may be found, and the messages as a
+reader sees them are in the snapshot.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from circuitlang import pipeline
+from circuitlang.language import diagnostics
+from circuitlang.language.models import ModelNotFound
+from circuitlang.report.diagnostics import render
+
+BAD = Path(__file__).parent / "bad"
+FILES = sorted(path.name for path in BAD.glob("*.circ"))
+# Files that cannot hold a comment.
+EXPECTED = {
+    "CL005_empty.circ": [("error", "CL005", 1)],
+    "CL007_binary.circ": [("error", "CL007", 1)],
+}
+# Codes that no text of a spec provokes on the bundled model.
+ELSEWHERE = {
+    "CL006": "files of half a megabyte: test_fuzz.py",
+    "CL206": "needs a model that cannot be fetched: below",
+    "CL518": "needs a tokenizer that merges across slots: test_sampling.py",
+    "CL901": "a defect of the tool itself: tests/test_cli.py",
+}
+# Found after the language's own stages; the sentence itself says what to do.
+WITHOUT_HELP = ("CL303", "CL513")
+COMMENT = re.compile(r"\b(error|warning|note): (CL\d{3})")
+
+
+@pytest.fixture(autouse=True)
+def in_the_folder(monkeypatch):
+    monkeypatch.chdir(BAD)
+
+
+def expected(name: str) -> list[tuple[str, str, int]]:
+    if name in EXPECTED:
+        return EXPECTED[name]
+    lines = Path(name).read_bytes().decode("utf-8", "replace").split("\n")
+    return [
+        (severity, code, number)
+        for number, line in enumerate(lines, 1)
+        for severity, code in COMMENT.findall(line)
+    ]
+
+
+def place(found: diagnostics.Diagnostic) -> int:
+    return found.span.line if found.span else 1
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_each_mistake_is_found_where_it_is(name, snapshot):
+    found = pipeline.lint(Path(name)).found
+    assert sorted((d.severity, d.code, place(d)) for d in found) == sorted(expected(name))
+    assert [d.message for d in found if d.help is None and d.code not in WITHOUT_HELP] == []
+    assert "\n".join(render(d).plain for d in found) == snapshot
+
+
+def test_every_code_has_an_example():
+    shown = {code for name in FILES for _, code, _ in expected(name)}
+    assert set(diagnostics.TITLES) - shown == set(ELSEWHERE)
+
+
+@pytest.mark.parametrize("code", sorted(ELSEWHERE))
+def test_no_code_is_idle(code):
+    package = Path(diagnostics.__file__).parents[1]
+    uses = [p for p in package.rglob("*.py") if f'"{code}"' in p.read_text(encoding="utf-8")]
+    assert len(uses) > 1 or code == "CL901"
+
+
+def test_a_missing_file_names_its_neighbour(tmp_path, snapshot):
+    (tmp_path / "greater_than.circ").write_text('spec x "1"')
+    (found,) = pipeline.lint(tmp_path / "greater_thn.circ").found
+    assert (found.code, found.help) == ("CL110", "did you mean `greater_than.circ`?")
+
+
+def test_a_model_that_cannot_be_fetched(tmp_path, monkeypatch):
+    from circuitlang.front import Options, Silent, fetched_front
+
+    def unreachable(reference, revision, base, progress):
+        raise ModelNotFound(reference, "the hub cannot be reached", help="go online", code="CL206")
+
+    monkeypatch.setattr("circuitlang.runtime.fetch.fetch", unreachable)
+    spec = tmp_path / "far.circ"
+    spec.write_text('spec far "1"\nmodel "someone/far-away"\n')
+    found = fetched_front(spec, Options(), Silent()).found
+    errors = [(d.code, d.help, d.span.column) for d in found if d.severity == "error"]
+    assert errors == [("CL206", "go online", 7)]
+
+
+def test_a_folder_is_no_spec(tmp_path):
+    (found,) = pipeline.lint(tmp_path).found
+    assert (found.code, found.help) == ("CL110", "give a .circ file")
