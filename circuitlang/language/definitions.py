@@ -176,9 +176,9 @@ class Definitions:
         if statement.value is not None:
             value = evaluator.value(self.inliner.expand(statement.value, self.defaults), env)
             lines = value.lines if isinstance(value, Edges) else ()
-            edges = Edges(evaluator.as_edges(value, statement.value, env), lines)
-            self._check_weight(edges, statement, evaluator)
-            return edges
+            whole = Edges(evaluator.as_edges(value, statement.value, env), lines)
+            self._check_weight(whole, statement, evaluator)
+            return whole
         result, lines_, failed = NOTHING, [], False
         for line in statement.lines:
             try:

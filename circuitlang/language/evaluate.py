@@ -27,7 +27,6 @@ from circuitlang.language.spec import (
     Comparison,
     Constant,
     ModelReference,
-    Operation,
     Quantified,
     Within,
 )
@@ -103,7 +102,7 @@ class Evaluator:
             case syntax.Name():
                 return self.name(e, env)
             case syntax.ListExpression():
-                return self.list(e, env)
+                return self.list_value(e, env)
             case syntax.TupleExpression(items):
                 return Row(tuple(self.value(item, env) for item in items))
             case syntax.Ported(base, port):
@@ -334,7 +333,7 @@ class Evaluator:
 
     # ------------------------------------------------------------ lists and bindings
 
-    def list(self, e: syntax.ListExpression, env: Environment) -> Items:
+    def list_value(self, e: syntax.ListExpression, env: Environment) -> Items:
         if e.generator is None:
             values = tuple(self.value(item, env) for item in e.items)
             return Items(values, tuple(unparse(item) for item in e.items))

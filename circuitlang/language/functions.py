@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from circuitlang.language import sets, syntax
 from circuitlang.language.circuit_file import read_circuit
 from circuitlang.language.diagnostics import Reject, suggestion
+from circuitlang.language.edges import Place
 from circuitlang.language.spec import Aggregate, Comparison, Constant, Each, Operation, Rows
 from circuitlang.language.syntax import Expression
 from circuitlang.language.unparse import unparse
@@ -23,7 +24,6 @@ from circuitlang.language.values import (
     MetricValue,
     Nodes,
     Numbers,
-    Place,
     kind,
 )
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from lark import Lark, Token
+from lark import Lark
+from lark import __version__ as lark_version
+from lark.grammar import Rule
+from lark.lexer import TerminalDef
 
 STATEMENTS = (
     "spec import model task circuit measure group metric ablation let claim assume report default"
@@ -22,11 +28,6 @@ RESERVED = frozenset(
 )
 
 
-def is_word(token: Token) -> bool:
-    """Whether a token is a word, not the same letters in quotes."""
-    return token.type not in ("STRING", "NODE", "NUMBER")
-
-
 def grammar_folder() -> Path:
     """The installed copy inside the package, else the checkout's `grammar/`."""
     package = Path(__file__).resolve().parent.parent
@@ -35,15 +36,52 @@ def grammar_folder() -> Path:
 
 
 @cache
-def parser(strict: bool = False) -> Lark:
+def parser() -> Lark:
+    """The parser, from the tables that come with the grammar when they fit it, else built."""
+    try:
+        tables = json.loads(
+            (grammar_folder() / "circ.tables.json").read_text(encoding="utf-8"),
+            object_pairs_hook=_numbered,
+        )
+    except (OSError, ValueError):
+        return build_parser()
+    if tables.get("made_from") != _made_from():
+        return build_parser()
+    load: Any = Lark._load_from_dict
+    loaded: Lark = load(tables["data"], tables["memo"])
+    return loaded
+
+
+def tables_of(built: Lark) -> dict[str, Any]:
+    """What `parser` reads back: plain data, no code."""
+    data, memo = built.memo_serialize([TerminalDef, Rule])
+    return {"made_from": _made_from(), "data": data, "memo": memo}
+
+
+def _made_from() -> str:
+    """Names the grammar and the lark that tables belong to."""
+    digest = hashlib.sha256(_grammar_text().encode()).hexdigest()
+    return f"lark {lark_version}, grammar {digest}"
+
+
+def _numbered(pairs: list[tuple[str, Any]]) -> dict[Any, Any]:
+    """JSON has no numbers as keys; the tables have no other keys of digits."""
+    return {int(key) if key.isdigit() else key: value for key, value in pairs}
+
+
+def build_parser(strict: bool = False) -> Lark:
     return Lark(
-        (grammar_folder() / "circ.lark").read_text(encoding="utf-8"),
+        _grammar_text(),
         parser="lalr",
         lexer="basic",
         strict=strict,
         propagate_positions=True,
         maybe_placeholders=True,
     )
+
+
+def _grammar_text() -> str:
+    return (grammar_folder() / "circ.lark").read_text(encoding="utf-8")
 
 
 @cache

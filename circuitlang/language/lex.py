@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 from lark import Token
 from lark.exceptions import UnexpectedCharacters
@@ -55,15 +56,16 @@ class Lexed:
 
 def lex(source: Source, diagnostics: Diagnostics) -> Lexed:
     found = Lexed()
-    thread = parser().parse_interactive(source.text).lexer_thread
+    thread: Any = parser().parse_interactive(source.text).lexer_thread
     for _ in range(MOST_ERRORS):
         try:
             for token in thread.lex(None):
                 found.tokens.append(token)
             return found
         except UnexpectedCharacters as problem:
-            end = _pass(source, problem.pos_in_stream, found, diagnostics)
-            thread.state.line_ctr.feed(source.text[problem.pos_in_stream : end])
+            at = problem.pos_in_stream or 0
+            end = _pass(source, at, found, diagnostics)
+            thread.state.line_ctr.feed(source.text[at:end])
     diagnostics.error(
         "CL002",
         f"The file has more than {MOST_ERRORS} characters that the language does not use; "

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from lark import Token, Tree
 from lark.exceptions import UnexpectedToken
@@ -35,6 +36,7 @@ from circuitlang.language.slips import (
 from circuitlang.language.source import Source, Span
 
 LARGEST_FILE = 500_000
+LONGEST_STATEMENT = 50_000
 DEEPEST = 150
 MOST_ERRORS = 50
 MOST_SLIPS = 20
@@ -109,6 +111,16 @@ class _Parse:
 
     def _segment(self, tokens: list[Token], whole: bool) -> None:
         """Parses one statement, mending slips and leaving out the part around other errors."""
+        if len(tokens) > LONGEST_STATEMENT:
+            self.diagnostics.error(
+                "CL006",
+                f"This statement has {len(tokens):,} words and signs; the limit is "
+                f"{LONGEST_STATEMENT:,}.",
+                self.span(tokens[0]),
+                'move data into a file and read it with rows("...") or file("...")',
+            )
+            self.unread.append(_unread(tokens))
+            return
         slips = 0
         while tokens:
             problem = _unexpected(tokens)
@@ -212,7 +224,7 @@ def _segments(tokens: list[Token]) -> Iterator[list[Token]]:
 
 def _unexpected(tokens: list[Token]) -> Tree[Token] | tuple[int, set[str]]:
     """The tree, or the index of the first token that does not fit and what could stand there."""
-    interactive = parser().parse_interactive()
+    interactive: Any = parser().parse_interactive()
     for index, token in enumerate(tokens):
         try:
             interactive.feed_token(token)

@@ -429,7 +429,7 @@ class _Resolver:
                 continue
             if isinstance(s, syntax.Circuit) and isinstance(value, Edges):
                 circuits[name] = value.set
-            elif isinstance(value, Nodes) and s.kind == "group":
+            elif isinstance(value, Nodes) and name in evaluator.definitions.groups:
                 groups[name] = tuple(map(str, value.members))
         return circuits, groups
 

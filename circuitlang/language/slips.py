@@ -338,9 +338,9 @@ def _colon_block(spot: Spot) -> Slip | None:
     """`task likes:`, `task likes = {`, `circuit c = {`."""
     before, after = spot.ahead(-1), spot.ahead()
     block = spot.ahead(-3)
-    if spot.token.type == "LBRACE" and block is not None and block.type == "CIRCUIT":
-        if before is not None and before.type == "EQUAL":
-            return Slip("A block takes no `=`.", before, before, "delete it", spot.replaced(-1, -1))
+    is_block = spot.token.type == "LBRACE" and block is not None and block.type == "CIRCUIT"
+    if is_block and before is not None and before.type == "EQUAL":
+        return Slip("A block takes no `=`.", before, before, "delete it", spot.replaced(-1, -1))
     if spot.token.type not in ("COLON", "EQUAL") or "LBRACE" not in spot.expected:
         return None
     if after is not None and after.type == "LBRACE":

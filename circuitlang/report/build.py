@@ -16,9 +16,11 @@ from circuitlang.report.document import (
     AblationForm,
     ClaimForm,
     CorruptedForm,
+    EdgesForm,
     InvariantForm,
     MemberForm,
     ModelForm,
+    PositionedForm,
     PreconditionForm,
     PromptForm,
     ReportForm,
@@ -105,8 +107,9 @@ def run_forms(
     prompts: Mapping[tuple[str, str], PromptSet],
     per_example: bool,
 ) -> tuple[RunForm, ...]:
-    """One entry per distinct (run, metric). Equal runs share the form of their edges."""
-    forms, sets = [], {}
+    """One entry per distinct (run, metric); the edges of a run are written down once."""
+    forms: list[RunForm] = []
+    sets: dict[Run, tuple[EdgesForm | None, tuple[PositionedForm, ...]]] = {}
     for (run, metric), vector in values.items():
         if run not in sets:
             graph = architecture(run.model.shape)

@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from circuitlang.language import sets
-from circuitlang.language.architecture import Architecture, Edge, Node, Receiver, Shape, architecture
+from circuitlang.language.architecture import (
+    Architecture,
+    Edge,
+    Node,
+    Receiver,
+    Shape,
+    architecture,
+)
 from circuitlang.language.edges import (
     NOTHING,
     EdgeSet,

@@ -21,7 +21,7 @@ quick = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-SMALL = BASE.replace("seed", "seed") + "circuit c { input -> early.v  early -> late  late -> logits }\n"
+SMALL = BASE + "circuit c { input -> early.v  early -> late  late -> logits }\n"
 CLAIM = "claim x: forall g in groups(c): drop(c, g under zero) >= 5% * effect and F(c) in 0.8..1.2\n"
 WORDS = sorted(RESERVED) + (
     "{ } [ ] ( ) = : , . .. + - * / & -> @ >= < == a0.h1 a9.h9 m1 m[*] heads any M none F END A1 X 1 0.5 5% "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from circuitlang.language.diagnostics import Diagnostics
-from circuitlang.language.grammar import RESERVED, STATEMENTS, grammar_folder, parser
+from circuitlang.language.grammar import (
+    RESERVED,
+    STATEMENTS,
+    build_parser,
+    grammar_folder,
+    parser,
+    tables_of,
+)
 from circuitlang.language.parse import parse
 from circuitlang.language.source import Source
 
@@ -38,8 +46,22 @@ def tokens(text: str) -> list[str]:
 
 
 def test_strict_lalr():
-    built = parser(strict=True)
+    built = build_parser(strict=True)
     assert {t.name for t in built.terminals} == {t.name for t in parser().terminals}
+
+
+def test_the_tables_are_those_of_the_grammar():
+    """Else run scripts/make_tables.py."""
+    written = json.loads((grammar_folder() / "circ.tables.json").read_text(encoding="utf-8"))
+    fresh = json.loads(json.dumps(tables_of(build_parser())))
+    assert written["made_from"].split()[-1] == fresh["made_from"].split()[-1]
+    if written["made_from"] == fresh["made_from"]:
+        assert parser().source_path == "<deserialized>"
+
+
+def test_tables_and_grammar_parse_alike():
+    text = GOOD[0].read_text(encoding="utf-8")
+    assert parser().parse(text) == build_parser().parse(text)
 
 
 def test_reserved_words_are_the_grammars_words():
@@ -111,7 +133,7 @@ def test_a_node_is_one_token(node):
 
 @pytest.mark.parametrize("text", ["0.8..1.2", "0..3", "5%", "1e-3", "00..99"])
 def test_numbers_and_ranges(text):
-    assert tokens(text) == [part for part in re.split(r"(\.\.)", text)]
+    assert tokens(text) == re.split(r"(\.\.)", text)
 
 
 def test_every_statement_word_starts_a_statement():
