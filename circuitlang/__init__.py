@@ -1,11 +1,11 @@
 """circuitlang: write what a circuit is claimed to do, and have it decided.
 
-    import circuitlang
+import circuitlang
 
-    spec = circuitlang.load("specs/toy/who_likes_what.circ")
-    document = circuitlang.check(spec)
-    with circuitlang.session(spec) as session:
-        session.F("likes_circuit - a0.h0")      # one number per prompt
+spec = circuitlang.load("specs/toy/who_likes_what.circ")
+document = circuitlang.check(spec)
+with circuitlang.session(spec) as session:
+    session.F("likes_circuit - a0.h0")      # one number per prompt
 """
 
 from __future__ import annotations

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from circuitlang import pipeline
 from circuitlang.front import Front, Options, Silent, draw_prompts, fetched_front, resolve_file
-from circuitlang.measured import load_models
 from circuitlang.language.diagnostics import Diagnostic, Diagnostics
 from circuitlang.language.resolve import resolve_expression
 from circuitlang.language.source import Span
 from circuitlang.language.spec import Mean
+from circuitlang.measured import load_models
 from circuitlang.report.diagnostics import render
 from circuitlang.report.document import CheckDocument
 from circuitlang.report.outcome import document

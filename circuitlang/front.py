@@ -156,12 +156,18 @@ def pairs_used(front: Front) -> dict[tuple[str, str], ModelReference]:
 
 def draw_prompts(front: Front, options: Options) -> None:
     """Fills `front.prompts` for every task and model in use, where the tokenizer is at hand."""
-    from circuitlang.language.sampling import draw
+    from circuitlang.language.sampling import REFERENCES, draw
     from circuitlang.language.tokenizer import PromptTokenizer, UnusableTokenizer
 
     assert front.resolved is not None
     resolved, diagnostics = front.resolved, front.diagnostics
     missing: dict[str, None] = {}
+    averaged = {
+        (m.run.task, m.run.model.name)
+        for form, _ in front.asked
+        for m in measurements(form)
+        if m.run.ablation is not None and m.run.ablation.kind == "mean"
+    }
     for (task, name), model in pairs_used(front).items():
         found = resolved.found[name]
         if found.tokenizer is None:
@@ -190,6 +196,7 @@ def draw_prompts(front: Front, options: Options) -> None:
             context=model.shape.context,
             samples=options.sample_size,
             seed=options.seed,
+            references=REFERENCES if (task, name) in averaged else 0,
             diagnostics=diagnostics,
         )
         if drawn is not None:

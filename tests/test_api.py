@@ -22,7 +22,9 @@ def test_loading_a_spec_needs_no_torch():
 
 def test_errors_come_as_one_exception_with_everything_found(tmp_path: Path):
     path = tmp_path / "bad.circ"
-    path.write_text('spec s "1"\nmodel "toy"\ngroup g = a9.h0\ngroup h = a0.h9\nclaim a: size(g) > 1\n')
+    path.write_text(
+        'spec s "1"\nmodel "toy"\ngroup g = a9.h0\ngroup h = a0.h9\nclaim a: size(g) > 1\n'
+    )
     with pytest.raises(circuitlang.SpecError) as caught:
         circuitlang.load(path)
     assert [d.code for d in caught.value.diagnostics] == ["CL201", "CL201"]

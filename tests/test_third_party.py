@@ -6,7 +6,6 @@ import json
 import random
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -133,7 +132,9 @@ def test_every_number_can_be_recomputed(checked: Any) -> None:
     def log_probabilities(run: dict[str, Any], prompt: dict[str, Any]) -> torch.Tensor:
         rows = [rows_of(run, prompt, graph)]
         tokens = torch.tensor([prompt["tokens"]])
-        return evaluate(graph, weights, tokens, rows, ablated(run, prompt))[0][0, -1].log_softmax(-1)
+        return evaluate(graph, weights, tokens, rows, ablated(run, prompt))[0][0, -1].log_softmax(
+            -1
+        )
 
     whole = next(r for r in document["runs"] if r["set"] == "M")
     assert len(document["runs"]) >= 14

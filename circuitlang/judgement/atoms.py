@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from circuitlang.judgement.evaluate import RELATIONS, measurements, walk
 from circuitlang.judgement.forms import Affine, Atom
-from circuitlang.language.spec import Each, Mean, MetricOperation, Rows, TopToken
+from circuitlang.language.spec import (
+    Each,
+    Mean,
+    MetricConstant,
+    MetricExpression,
+    MetricOperation,
+    Rows,
+    TokenScore,
+    TopToken,
+)
 
 DataSet = tuple[str, Rows]
 
@@ -38,6 +47,19 @@ def is_indicator(atom: Atom) -> bool:
             return expression.operator in RELATIONS
         return isinstance(expression, TopToken)
     return atom.kind == "share"
+
+
+def is_count(atom: Atom) -> bool:
+    """Whether an atom is made of ranks: whole numbers that may show no spread by being coarse."""
+    metrics = [m.metric.expression for m in measurements(atom)]
+    return bool(metrics) and all(map(_counts, metrics))
+
+
+def _counts(expression: MetricExpression) -> bool:
+    if isinstance(expression, MetricOperation):
+        parts = [o for o in expression.operands if not isinstance(o, MetricConstant)]
+        return bool(parts) and all(map(_counts, parts))
+    return isinstance(expression, TokenScore) and expression.kind == "rank"
 
 
 def bits_range(affine: Affine) -> tuple[float, float]:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from circuitlang.judgement import intervals
-from circuitlang.judgement.atoms import DataSet, bits_range, data_set, is_indicator, restricted
+from circuitlang.judgement.atoms import (
+    DataSet,
+    bits_range,
+    data_set,
+    is_count,
+    is_indicator,
+    restricted,
+)
 from circuitlang.judgement.forms import Affine
 from circuitlang.judgement.intervals import LEAST, Estimate, Interval, Vector
 from circuitlang.language.spec import Rows
@@ -104,8 +111,7 @@ def over_templates(estimator: Estimator, affine: Affine, groups: list[DataSet]) 
 
 def _clustered(estimator: Estimator, affine: Affine, vector: Vector) -> Estimate:
     n, sd = len(vector), float(np.std(vector, ddof=1))
-    whole = np.ptp(vector) == 0 and float(vector[0]).is_integer()
-    if whole and not all(map(is_indicator, affine.terms)):
+    if np.ptp(vector) == 0 and all(map(is_count, affine.terms)):
         reason = f"the same whole number in all {n} templates: its spread is unknown"
         return intervals.unknown(float(vector[0]), n, reason, "templates")
     student = intervals.student(

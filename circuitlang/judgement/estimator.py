@@ -19,7 +19,14 @@ import zlib
 import numpy as np
 
 from circuitlang.judgement import clusters, intervals, resampled
-from circuitlang.judgement.atoms import DataSet, bits_range, data_set, data_sets, is_indicator
+from circuitlang.judgement.atoms import (
+    DataSet,
+    bits_range,
+    data_set,
+    data_sets,
+    is_count,
+    is_indicator,
+)
 from circuitlang.judgement.evaluate import (
     Lookup,
     evaluate,
@@ -151,7 +158,7 @@ class Estimator:
         kind = "stratified t" if len(strata) > 1 else "t"
         student = intervals.student(value, se, df, n=n, sd=sd, method=kind)
         if np.ptp(vector) == 0 or se == 0:
-            return self._without_spread(value, n, vectors)
+            return self._without_spread(value, n, vectors, all(map(is_count, atoms)))
         if n >= LARGE and abs(intervals.skewness(vector)) <= 0.11 * math.sqrt(n):
             return student
         few = n < SMALL or n >= LARGE or min(map(len, samples)) < SMALL_STRATUM
@@ -161,9 +168,11 @@ class Estimator:
         at = intervals.bca([centred], intervals.prompt_mean, drawn, student, always_wider=few)
         return Estimate(value, n, se, sd, at)
 
-    def _without_spread(self, value: float, n: int, vectors: list[Vector]) -> Estimate:
+    def _without_spread(
+        self, value: float, n: int, vectors: list[Vector], counts: bool
+    ) -> Estimate:
         """No spread at all: two runs that agree, or a count (a rank, say) too coarse to show one."""
-        if all(np.ptp(v) == 0 and float(v[0]).is_integer() for v in vectors):
+        if counts and all(np.ptp(v) == 0 for v in vectors):
             return unknown(
                 value, n, f"the same whole number on all {n} prompts: its spread is unknown"
             )

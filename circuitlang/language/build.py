@@ -108,15 +108,14 @@ class Builder:
         return syntax.Rewrite(str(t.children[0]), self.build(t.children[1]), self.span(t))
 
     def circuit_block(self, t: Any) -> syntax.Circuit:
-        return syntax.Circuit(
-            str(t.children[0]), self.each(t.children[1:]), None, self.span(t)
-        )
+        return syntax.Circuit(str(t.children[0]), self.each(t.children[1:]), None, self.span(t))
 
     def circuit_value(self, t: Any) -> syntax.Circuit:
         return syntax.Circuit(str(t.children[0]), (), self.build(t.children[1]), self.span(t))
 
     def edge_line(self, t: Any) -> syntax.EdgeLine:
-        return syntax.EdgeLine(*self.each(t.children), span=self.span(t))
+        source, target = self.each(t.children)
+        return syntax.EdgeLine(source, target, self.span(t))
 
     def live_line(self, t: Any) -> syntax.LiveLine:
         return syntax.LiveLine(self.build(t.children[0]), self.span(t))
@@ -205,7 +204,8 @@ class Builder:
         return syntax.Negation(self.build(t.children[0]), self.span(t))
 
     def at(self, t: Any) -> syntax.At:
-        return syntax.At(*self.each(t.children), span=self.span(t))
+        base, place = self.each(t.children)
+        return syntax.At(base, place, self.span(t))
 
     def ported(self, t: Any) -> syntax.Ported:
         return syntax.Ported(self.build(t.children[0]), str(t.children[1]), self.span(t))
@@ -263,6 +263,4 @@ class Builder:
         )
 
     def binding(self, t: Any) -> syntax.Binding:
-        return syntax.Binding(
-            self.build(t.children[0]), self.build(t.children[1]), self.span(t)
-        )
+        return syntax.Binding(self.build(t.children[0]), self.build(t.children[1]), self.span(t))

@@ -10,10 +10,12 @@ from circuitlang.language import syntax
 from circuitlang.language.definitions import Definitions
 from circuitlang.language.diagnostics import Diagnostics, suggestion
 from circuitlang.language.evaluate import BUILTIN_WORDS
-from circuitlang.language.functions import METRIC_FUNCTIONS, is_function
+from circuitlang.language.functions import is_function
+from circuitlang.language.grammar import METRIC_FUNCTIONS
 from circuitlang.language.inline import free_names
 from circuitlang.language.source import Span
 
+_TEXT_FUNCTIONS = ("file", "rows", "token_ids", "token_count", "distinct")
 _VALUES = ("zero", "resample", "clean", "argmax", "mean", "template")
 
 
@@ -114,3 +116,27 @@ def used_names(file: syntax.File) -> frozenset[str]:
     for statement in file.statements:
         found |= free_names(statement)  # type: ignore[arg-type]
     return found
+
+
+def feeds_tasks(s: syntax.Define, file: syntax.File) -> bool:
+    """A `let` whose value is text for slots, by itself or through other lets."""
+    if s.kind != "let":
+        return False
+    lets = {d.name: d for d in file.statements if isinstance(d, syntax.Define) and d.kind == "let"}
+    stack: list[Any] = [s.value]
+    seen: set[str] = {s.name}
+    while stack:
+        e = stack.pop()
+        if isinstance(e, syntax.StringLiteral):
+            return True
+        if isinstance(e, syntax.Call) and e.name.text in _TEXT_FUNCTIONS:
+            return True
+        if isinstance(e, syntax.Call) and e.name.text == "edges_from":
+            continue
+        if isinstance(e, syntax.Name) and e.text in lets and e.text not in seen:
+            seen.add(e.text)
+            stack.append(lets[e.text].value)
+        stack += _parts(e)
+        if (generator := getattr(e, "generator", None)) is not None:
+            stack += [b.domain for b in generator.bindings] + [generator.condition]
+    return False

@@ -86,7 +86,11 @@ class DataFiles:
                     'a JSONL file has one object per line: {"column": "text"}',
                 ) from problem
             if not isinstance(record, dict):
-                raise self._unusable(f'"{name}", line {line}, is not a JSON object.', span, 'write {"column": "text"}')
+                raise self._unusable(
+                    f'"{name}", line {line}, is not a JSON object.',
+                    span,
+                    'write {"column": "text"}',
+                )
             yield line, record
 
     def _csv_records(
@@ -105,7 +109,9 @@ class DataFiles:
                 yield reader.line_num, dict(record)
         except csv.Error as problem:
             raise self._unusable(
-                f'"{name}", line {reader.line_num}, is not CSV: {problem}.', span, "quote texts that hold the separator"
+                f'"{name}", line {reader.line_num}, is not CSV: {problem}.',
+                span,
+                "quote texts that hold the separator",
             ) from problem
 
     def _pick(
@@ -115,13 +121,17 @@ class DataFiles:
         for column in columns:
             if column not in record:
                 known = ", ".join(record) or "none"
-                help = suggestion(column, record) or "every line needs every column that is asked for"
+                help = (
+                    suggestion(column, record) or "every line needs every column that is asked for"
+                )
                 raise self._unusable(
                     f"{where}, has no column `{column}`; its columns are {known}.", span, help
                 )
             value = record[column]
             if not isinstance(value, str | Number) or not _is_encodable(value):
-                raise self._unusable(f"{where}: `{column}` is neither text nor a number.", span, "write it as text")
+                raise self._unusable(
+                    f"{where}: `{column}` is neither text nor a number.", span, "write it as text"
+                )
             values.append(value)
         return values[0] if len(values) == 1 else tuple(values)
 

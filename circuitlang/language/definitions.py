@@ -29,7 +29,8 @@ from circuitlang.language.values import (
 )
 
 if TYPE_CHECKING:
-    from circuitlang.language.evaluate import Environment, Evaluator
+    from circuitlang.language.environment import Environment
+    from circuitlang.language.evaluate import Evaluator
 
 LARGEST_VALUE = 200_000
 
@@ -130,7 +131,7 @@ class Definitions:
         return Inliner(self.measures, self.diagnostics)
 
     def evaluate(self, name: str, evaluator: Evaluator, env: Environment) -> Any:
-        if name in self.tasks:
+        if name not in self.statements and name in self.tasks:
             if self.tasks[name] is None:
                 raise Reject
             return Data(name)

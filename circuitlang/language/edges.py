@@ -62,9 +62,7 @@ class Position:
         elif self.pick == "last":
             start = stop - 1
         elif self.shift and stop - start > 1:
-            raise UnresolvedPosition(
-                self, f"a span of {stop - start} tokens cannot be shifted"
-            )
+            raise UnresolvedPosition(self, f"a span of {stop - start} tokens cannot be shifted")
         if start + self.shift < 0 or stop + self.shift > layout.length:
             raise UnresolvedPosition(self, f"it leaves the prompt of {layout.length} tokens")
         return tuple(range(start + self.shift, stop + self.shift))
@@ -108,14 +106,14 @@ class EdgeSet:
     def __or__(self, other: EdgeSet) -> EdgeSet:
         if self.is_uniform and other.is_uniform:
             return uniform(self.mask | other.mask)
-        if self == NOTHING or self == other:
+        if self in (NOTHING, other):
             return other
         return self if other == NOTHING else EdgeSet("or", left=self, right=other)
 
     def __sub__(self, other: EdgeSet) -> EdgeSet:
         if self.is_uniform and other.is_uniform:
             return uniform(self.mask & ~other.mask)
-        if self == other or self == NOTHING:
+        if self in (other, NOTHING):
             return NOTHING
         return self if other == NOTHING else EdgeSet("sub", left=self, right=other)
 
@@ -142,10 +140,12 @@ class EdgeSet:
                 assert self.left is not None
                 return self.left.reach
             case "or":
-                assert self.left is not None and self.right is not None
+                assert self.left is not None
+                assert self.right is not None
                 return self.left.reach | self.right.reach
             case _:
-                assert self.left is not None and self.right is not None
+                assert self.left is not None
+                assert self.right is not None
                 return self.left.reach & self.right.reach
 
     @cached_property

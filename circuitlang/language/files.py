@@ -42,7 +42,9 @@ def read_inside(name: str, folder: Path, span: Span, diagnostics: Diagnostics) -
             )
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise diagnostics.reject("CL112", f"`{name}` is not UTF-8 text.", span, "save it as UTF-8") from None
+        raise diagnostics.reject(
+            "CL112", f"`{name}` is not UTF-8 text.", span, "save it as UTF-8"
+        ) from None
     except OSError as problem:
         reason = problem.strerror or "it cannot be read"
         raise diagnostics.reject("CL110", f"`{name}`: {reason}.", span) from None

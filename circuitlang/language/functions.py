@@ -11,6 +11,7 @@ from circuitlang.language import sets, syntax
 from circuitlang.language.circuit_file import read_circuit
 from circuitlang.language.diagnostics import Reject, suggestion
 from circuitlang.language.edges import Place
+from circuitlang.language.grammar import METRIC_FUNCTIONS
 from circuitlang.language.spec import Aggregate, Comparison, Constant, Each, Operation, Rows
 from circuitlang.language.syntax import Expression
 from circuitlang.language.unparse import unparse
@@ -28,10 +29,10 @@ from circuitlang.language.values import (
 )
 
 if TYPE_CHECKING:
-    from circuitlang.language.evaluate import Environment, Evaluator
+    from circuitlang.language.environment import Environment
+    from circuitlang.language.evaluate import Evaluator
 
 LARGEST_EXPANSION = 20_000
-METRIC_FUNCTIONS = ("logit", "logprob", "prob", "rank", "kl", "loss", "attention", "indicator")
 LATER = {
     **dict.fromkeys(("random", "greedy", "search"), "wrapper"),
     **dict.fromkeys(("subsets", "inputs", "circuits", "paths", "pairs"), "domain"),
@@ -223,7 +224,7 @@ def _corruptions(ev: Evaluator, e: syntax.Call, env: Environment) -> Items:
 
 
 def _examples(ev: Evaluator, e: syntax.Call, env: Environment) -> ExampleDomain:
-    value = ev.value(_one(ev, e), env)
+    value = ev.data_value(_one(ev, e), env)
     if isinstance(value, ExampleDomain):
         return value
     if not isinstance(value, Data) or value.each:
@@ -261,7 +262,7 @@ def _parts(ev: Evaluator, e: syntax.Call, env: Environment) -> Items:
 
 
 def _task(ev: Evaluator, e: syntax.Call, env: Environment) -> Any:
-    value = ev.value(_one(ev, e), env)
+    value = ev.data_value(_one(ev, e), env)
     if not isinstance(value, Data) or value.rows.kind != "all":
         raise ev.fail(
             "CL106",
@@ -290,7 +291,7 @@ def _statistic(ev: Evaluator, e: syntax.Call, env: Environment) -> Any:
     if e.generator is not None:
         return ev.aggregate(e, env)
     if e.name.text == "mean" and _looks_like_ablation(ev, e, env):
-        return _mean_ablation(ev, e)
+        return _mean_ablation(ev, e, env)
     if e.name.text in ("share", "quantile"):
         raise ev.fail(
             "CL105",
@@ -333,13 +334,13 @@ def _looks_like_ablation(ev: Evaluator, e: syntax.Call, env: Environment) -> boo
     return argument.text == "clean" or ev.definitions.is_corruption(argument.text)
 
 
-def _mean_ablation(ev: Evaluator, e: syntax.Call) -> AblationValue:
-    corruption = _corruption_name(ev, e)
+def _mean_ablation(ev: Evaluator, e: syntax.Call, env: Environment) -> AblationValue:
+    corruption = _corruption_name(ev, e, env)
     per: tuple[str, ...] | None = None
     for clause in e.clauses:
         if clause.word == "per":
             per = per_keys(ev, clause.value)
-    return AblationValue("mean", corruption, per, unparse(e))
+    return AblationValue("mean", corruption, per, ev.printed(e, env))
 
 
 def per_keys(ev: Evaluator, e: Expression) -> tuple[str, ...]:
@@ -366,11 +367,14 @@ def _resample(ev: Evaluator, e: syntax.Call, env: Environment) -> AblationValue:
                 e,
                 "name a corruption of the task",
             )
-    return AblationValue("resample", _corruption_name(ev, e), None, unparse(e))
+    return AblationValue("resample", _corruption_name(ev, e, env), None, unparse(e))
 
 
-def _corruption_name(ev: Evaluator, e: syntax.Call) -> str:
+def _corruption_name(ev: Evaluator, e: syntax.Call, env: Environment) -> str:
     argument = _one(ev, e)
+    bound = env.bindings.get(argument.text) if isinstance(argument, syntax.Name) else None
+    if isinstance(bound, AblationValue) and bound.corruption:
+        return bound.corruption
     if not isinstance(argument, syntax.Name):
         raise ev.fail(
             "CL106",

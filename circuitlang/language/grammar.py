@@ -13,18 +13,34 @@ from lark import __version__ as lark_version
 from lark.grammar import Rule
 from lark.lexer import TerminalDef
 
-STATEMENTS = (
-    "spec import model task circuit measure group metric ablation let claim assume report default"
-).split()
-TASK_ITEMS = "slot tokens prompt corrupt where".split()
+STATEMENTS = [
+    "spec",
+    "import",
+    "model",
+    "task",
+    "circuit",
+    "measure",
+    "group",
+    "metric",
+    "ablation",
+    "let",
+    "claim",
+    "assume",
+    "report",
+    "default",
+]
+TASK_ITEMS = ["slot", "tokens", "prompt", "corrupt", "where"]
 CIRCUIT_ITEMS = ["live"]
-CONTEXT_WORDS = "on under by with free over per".split()
+CONTEXT_WORDS = ["on", "under", "by", "with", "free", "over", "per"]
+METRIC_FUNCTIONS = (
+    "logit", "logprob", "prob", "rank", "kl", "loss", "attention", "indicator",
+)  # fmt: skip
 RESERVED = frozenset(
     STATEMENTS
     + TASK_ITEMS
     + CIRCUIT_ITEMS
     + CONTEXT_WORDS
-    + "and as exists expect for forall if in most no yes".split()
+    + ["and", "as", "exists", "expect", "for", "forall", "if", "in", "most", "no", "yes"]
 )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from circuitlang.language import syntax
 from circuitlang.language.diagnostics import Diagnostics
+from circuitlang.language.grammar import METRIC_FUNCTIONS
 from circuitlang.language.source import Span
 from circuitlang.language.syntax import Clause, Expression
 
@@ -220,7 +221,8 @@ def _kept(
     """The words a call keeps that is no F: `mean(abc per template)`, and what is free for `nodes`."""
     if call.name.text in ("nodes", "groups"):
         return tuple(c for c in merged if c.word == "free")
-    return own if any(c.word == "per" for c in call.clauses) else ()
+    kept = call.name.text in METRIC_FUNCTIONS or any(c.word == "per" for c in call.clauses)
+    return own if kept else ()
 
 
 def free_names(e: Expression) -> frozenset[str]:

@@ -105,9 +105,7 @@ def _pass(source: Source, at: int, found: Lexed, diagnostics: Diagnostics) -> in
     return end
 
 
-def _other_quotes(
-    source: Source, at: int, end: int, found: Lexed, diagnostics: Diagnostics
-) -> int:
+def _other_quotes(source: Source, at: int, end: int, found: Lexed, diagnostics: Diagnostics) -> int:
     inside = source.text[at + 1 : end - 1].replace('"', '\\"')
     diagnostics.error(
         "CL002",

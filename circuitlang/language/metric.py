@@ -73,9 +73,7 @@ class MetricBuilder:
             )
         value = self.ev.value(e, self.context.env)
         if not isinstance(value, MetricValue):
-            raise self.fail(
-                "CL106", f"A metric is needed here, not {kind(value)}.", e, _BUILT_FROM
-            )
+            raise self.fail("CL106", f"A metric is needed here, not {kind(value)}.", e, _BUILT_FROM)
         self.depth += 1
         if self.depth > 50:
             raise self.fail("CL109", f"Metric `{e.text}` needs itself.", e, "break the circle")
@@ -234,9 +232,7 @@ class MetricBuilder:
     def position(self, e: Expression) -> Position:
         place = self.place(e)
         if len(place.positions) != 1:
-            raise self.fail(
-                "CL106", "One position is needed here.", e, "name one label, or END"
-            )
+            raise self.fail("CL106", "One position is needed here.", e, "name one label, or END")
         return place.positions[0]
 
 

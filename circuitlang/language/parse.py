@@ -41,9 +41,13 @@ DEEPEST = 150
 MOST_ERRORS = 50
 MOST_SLIPS = 20
 _ITEMS = frozenset(TASK_ITEMS + CIRCUIT_ITEMS)
-_CONTINUES = frozenset(["PLUS", "MINUS", "STAR", "SLASH", "EQUAL", "COLON", "COMMA", "AND", "ARROW"])
-_OPERATORS = frozenset("`&` `*` `+` `->` `-` `..` `/` `@` `and` `in` `.`".split()) | {"a comparison"}
-_VALUES = frozenset("`(` `-` `[`".split()) | {"a name", "a node", "a number", "a string"}
+_CONTINUES = frozenset(
+    ["PLUS", "MINUS", "STAR", "SLASH", "EQUAL", "COLON", "COMMA", "AND", "ARROW"]
+)
+_OPERATORS = frozenset(
+    ["`&`", "`*`", "`+`", "`->`", "`-`", "`..`", "`/`", "`@`", "`and`", "`in`", "`.`"]
+) | {"a comparison"}
+_VALUES = frozenset(["`(`", "`-`", "`[`"]) | {"a name", "a node", "a number", "a string"}
 
 
 def parse(source: Source, diagnostics: Diagnostics) -> syntax.File:
@@ -193,7 +197,12 @@ class _Parse:
     def _unexpected_token(self, spot: Spot) -> None:
         word = spot.ahead(-1)
         token = spot.token
-        if word is not None and word.type == "NAME" and spot.starts_line(-1) and "YES" in spot.expected:
+        if (
+            word is not None
+            and word.type == "NAME"
+            and spot.starts_line(-1)
+            and "YES" in spot.expected
+        ):
             where = "a line of this block" if spot.innermost() == "LBRACE" else "a statement"
             known = TASK_ITEMS if spot.innermost() == "LBRACE" else STATEMENTS
             self.diagnostics.error(

@@ -91,4 +91,6 @@ def _reason(position: Position, single: bool, layout: Layout) -> str | None:
         tokens = position.tokens(layout)
     except UnresolvedPosition as problem:
         return problem.reason
-    return f"it has {len(tokens)} tokens, and one is needed" if single and len(tokens) != 1 else None
+    return (
+        f"it has {len(tokens)} tokens, and one is needed" if single and len(tokens) != 1 else None
+    )

@@ -13,27 +13,27 @@ from circuitlang.language import syntax
 from circuitlang.language.check_names import (
     check_measure,
     check_statement,
+    feeds_tasks,
     used_names,
     words_of_task,
 )
+from circuitlang.language.claims import ClaimResolver
 from circuitlang.language.definitions import Definitions
 from circuitlang.language.diagnostics import Diagnostics, Reject, shallow, suggestion
-from circuitlang.language.evaluate import BUILTIN_WORDS, Environment, Evaluator
+from circuitlang.language.environment import Environment
+from circuitlang.language.evaluate import BUILTIN_WORDS, Evaluator
 from circuitlang.language.functions import is_function
 from circuitlang.language.grammar import grammar_folder
-from circuitlang.language.inline import Inliner, check_twice, free_names, merge
+from circuitlang.language.inline import merge
 from circuitlang.language.models import Found, ModelNotFound, find, suggestions
 from circuitlang.language.parse import parse, parse_expression
 from circuitlang.language.source import Source, Span
 from circuitlang.language.spec import ModelReference
 from circuitlang.language.task import TaskSpec, resolve_task
-from circuitlang.language.unparse import unparse
-from circuitlang.language.values import Edges, Formulas, Items, Nodes, Numbers, kind
+from circuitlang.language.values import Edges, Formulas, Nodes
 
 Locate = Callable[[str, str | None, Path], Found]
-TARGETS = ("prompts", "templates")
 DTYPES = ("float32", "float64")
-EXPECTATIONS = ("fails", "undecided", "survived")
 
 
 @dataclass(frozen=True)
@@ -199,9 +199,10 @@ class _Resolver:
             'write `dtype "float32"` or `dtype "float64"`',
         )
 
-    def _claim_name(self, name: str, span: Span) -> bool:
-        if name in self.seen:
-            first = self.seen[name]
+    def _claim_name(self, name: str, span: Span, seen: dict[str, Span] | None = None) -> bool:
+        seen = self.seen if seen is None else seen
+        if name in seen:
+            first = seen[name]
             self.diagnostics.error(
                 "CL102",
                 f"`{name}` is defined twice; the first is at line {first.line}.",
@@ -227,7 +228,7 @@ class _Resolver:
             )
             self.refused.append(syntax.Unread("", name))
             return False
-        self.seen[name] = span
+        seen[name] = span
         return True
 
     def _named_statements(self) -> dict[str, Any]:
@@ -361,11 +362,10 @@ class _Resolver:
 
         lets = tuple(n for n in statements if lookup(n) is not None)
         tasks: dict[str, TaskSpec | None] = {}
+        seen: dict[str, Span] = {}
         for s in self.each(syntax.Task):
-            if self._claim_name(s.name, s.span):
-                tasks[s.name] = resolve_task(
-                    s, lookup, self.source.folder, self.diagnostics, lets
-                )
+            if self._claim_name(s.name, s.span, seen):
+                tasks[s.name] = resolve_task(s, lookup, self.source.folder, self.diagnostics, lets)
         return tasks
 
     def _defaults(self) -> tuple[syntax.Clause, ...]:
@@ -398,7 +398,7 @@ class _Resolver:
             return
         words = frozenset(word for t in tasks for word in words_of_task(t))
         for s in self.each(syntax.Define, syntax.Circuit, syntax.Claim, syntax.Report):
-            if not (isinstance(s, syntax.Define) and _feeds_tasks(s)):
+            if not (isinstance(s, syntax.Define) and feeds_tasks(s, self.file)):
                 check_statement(s, words, definitions, self.diagnostics)
 
     def _unused(self, definitions: Definitions) -> None:
@@ -419,7 +419,7 @@ class _Resolver:
     ) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
         circuits, groups = {}, {}
         for name, s in evaluator.definitions.statements.items():
-            if isinstance(s, syntax.Define) and (s.kind == "metric" or _feeds_tasks(s)):
+            if isinstance(s, syntax.Define) and (s.kind == "metric" or feeds_tasks(s, self.file)):
                 continue
             evaluator.expanded = 0
             try:
@@ -453,192 +453,12 @@ class _Resolver:
             )
 
 
-def _feeds_tasks(s: syntax.Define) -> bool:
-    """A `let` whose value is text for slots, not a value of the formula language."""
-    if s.kind != "let":
-        return False
-    stack: list[syntax.Expression] = [s.value]
-    while stack:
-        e = stack.pop()
-        if isinstance(e, syntax.StringLiteral):
-            return True
-        if isinstance(e, syntax.Call) and e.name.text in ("file", "rows", "token_ids"):
-            return True
-        if isinstance(e, (syntax.ListExpression, syntax.TupleExpression)):
-            stack += e.items
-    return False
-
-
 def _setting_help(name: str) -> str | None:
     if name in ("sample", "seed"):
         return f"`{name}` belongs into a task"
     if name in ("bos", "revision"):
         return f'`{name}` belongs into a model: `model "..." {{ {name} ... }}`'
     return None
-
-
-class ClaimResolver:
-    """Claims, reports and loose expressions against one evaluator."""
-
-    def __init__(self, evaluator: Evaluator, env: Environment) -> None:
-        self.evaluator, self.env = evaluator, env
-        self.definitions = evaluator.definitions
-        self.diagnostics = evaluator.diagnostics
-
-    def claim(self, s: syntax.Claim) -> forms.Claim | None:
-        try:
-            with shallow(self.diagnostics, s.span):
-                target = self._target(s.clauses)
-                formula = self.formula(s.formula, s.clauses)
-        except Reject:
-            return None
-        if s.expect is not None and s.expect[0] not in EXPECTATIONS:
-            self.diagnostics.error(
-                "CL310",
-                f"`{s.expect[0]}` is not a verdict to expect.",
-                s.expect[2],
-                suggestion(s.expect[0], EXPECTATIONS) or "expect fails, undecided or survived",
-            )
-            return None
-        self._warn_idle(s, formula)
-        return forms.Claim(
-            s.name,
-            s.kind,
-            s.sentence,
-            formula,
-            target,
-            (s.expect[0], s.expect[1]) if s.expect else None,
-            unparse(s.formula),
-            s.span,
-        )
-
-    def formula(self, e: syntax.Expression, clauses: tuple[syntax.Clause, ...]) -> Any:
-        """The condition a claim states; raises `Reject`."""
-        inlined = self.inlined(e, clauses)
-        self.evaluator.expanded = 0
-        formula = self.evaluator.formula(inlined, self._env(clauses))
-        self._warn_percent(e, formula)
-        return formula
-
-    def inlined(
-        self, e: syntax.Expression, clauses: tuple[syntax.Clause, ...]
-    ) -> syntax.Expression:
-        for c in clauses:
-            if c.word == "per":
-                raise self.diagnostics.reject(
-                    "CL115",
-                    "`per` belongs into `mean(... per ...)`.",
-                    c.span,
-                    "write for example `under mean(clean per template)`",
-                )
-        check_twice(clauses, self.diagnostics)
-        context = tuple(c for c in merge(clauses, self.definitions.defaults) if c.word != "over")
-        return self.inliner.expand(e, context)
-
-    @property
-    def inliner(self) -> Inliner:
-        return self.definitions.inliner
-
-    def report(self, s: syntax.Report) -> forms.ReportItem | None:
-        try:
-            with shallow(self.diagnostics, s.span):
-                target = self._target(s.clauses)
-                numbers = self.numbers(s.value, s.clauses)
-        except Reject:
-            return None
-        return forms.ReportItem(s.name, s.sentence, numbers, target, unparse(s.value), s.span)
-
-    def numbers(
-        self, e: syntax.Expression, clauses: tuple[syntax.Clause, ...] = ()
-    ) -> tuple[tuple[str, Any], ...]:
-        """A number, or a list of numbers with their labels; raises `Reject`."""
-        env = self._env(clauses)
-        self.evaluator.expanded = 0
-        value = self.evaluator.value(self.inlined(e, clauses), env)
-        if isinstance(value, Items) and all(isinstance(m, Numbers) for m in value.members):
-            return tuple(zip(value.labels, value.members, strict=True))
-        if isinstance(value, (Nodes, Edges)):
-            return (("size", forms.Constant(float(self._size(value)))),)
-        if not isinstance(value, Numbers):
-            raise self.evaluator.fail(
-                "CL106",
-                f"This is {kind(value)}, not a number.",
-                e,
-                "a condition belongs into a claim: `claim name: ...`"
-                if isinstance(value, Formulas)
-                else "report a number, such as `F(C)`, or a list of numbers",
-            )
-        return (("", value),)
-
-    def _size(self, value: Any) -> int:
-        from circuitlang.language import sets
-
-        return len(value.members) if isinstance(value, Nodes) else sets.size(value.set)
-
-    def any_value(self, e: syntax.Expression) -> Any:
-        """A condition or numbers, as `circ eval` takes them; raises `Reject`."""
-        value = self.evaluator.value(self.inlined(e, ()), self._env(()))
-        return value if isinstance(value, Formulas) else self.numbers(e)
-
-    def _env(self, clauses: tuple[syntax.Clause, ...]) -> Environment:
-        for c in merge(clauses, self.definitions.defaults):
-            if c.word == "with":
-                model = self.evaluator.runs.model(c.value, c.value, self.env)
-                return Environment(model, {}, {})
-        return self.env
-
-    def _target(self, clauses: tuple[syntax.Clause, ...]) -> str | None:
-        for c in merge(clauses, self.definitions.defaults):
-            if c.word == "over":
-                name = c.value.text if isinstance(c.value, syntax.Name) else unparse(c.value)
-                if name not in TARGETS:
-                    raise self.diagnostics.reject(
-                        "CL115",
-                        f"`over` takes prompts or templates, not `{name}`.",
-                        c.span,
-                        suggestion(name, TARGETS) or "write `over prompts` or `over templates`",
-                    )
-                return name
-        return None
-
-    def _warn_idle(self, s: syntax.Claim, formula: Any) -> None:
-        """A comparison of a number with itself, or of numbers written out."""
-        if not isinstance(formula, forms.Comparison):
-            return
-        if formula.left == formula.right or not free_names(s.formula):
-            self.diagnostics.warn(
-                "CL312",
-                "This does not depend on the model: it is the same in every spec.",
-                s.formula.span,
-                "compare a score with a threshold, as in `faithfulness(C) >= 0.8`",
-            )
-
-    def _warn_percent(self, e: syntax.Expression, formula: Any) -> None:
-        if not (isinstance(e, syntax.Binary) and isinstance(e.right, syntax.NumberLiteral)):
-            return
-        plain = isinstance(formula, forms.Comparison) and isinstance(formula.left, forms.Mean)
-        if plain and e.right.text.endswith("%") and _is_unbounded(formula.left):
-            self.diagnostics.warn(
-                "CL306",
-                f"`{e.right.text}` is {e.right.value:g} in the metric's own units, not a share.",
-                e.right.span,
-                f"write `{e.right.text} * effect` for a share of the effect",
-            )
-
-
-def _is_unbounded(number: Any) -> bool:
-    expression = number.measurement.metric.expression
-    stack = [expression]
-    while stack:
-        part = stack.pop()
-        if isinstance(part, forms.MetricOperation) and part.operator in ("<", "<=", ">", ">="):
-            continue
-        if isinstance(part, forms.TokenScore) and part.kind in ("logit", "logprob", "rank"):
-            return True
-        if isinstance(part, (forms.Divergence, forms.Loss)):
-            return True
-        stack += getattr(part, "operands", ())
-    return False
 
 
 def resolve_expression(text: str, resolved: Resolved) -> tuple[tuple[str, Any, Span], ...]:

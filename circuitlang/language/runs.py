@@ -25,7 +25,8 @@ from circuitlang.language.unparse import unparse
 from circuitlang.language.values import AblationValue, Data, MetricValue, Nodes, kind
 
 if TYPE_CHECKING:
-    from circuitlang.language.evaluate import Environment, Evaluator
+    from circuitlang.language.environment import Environment
+    from circuitlang.language.evaluate import Evaluator
 
 _METRIC_EXAMPLE = "build it from logit, prob, logprob, rank, kl, loss, attention or indicator"
 
@@ -125,7 +126,7 @@ class RunBuilder:
                 "CL504",
                 f"Some prompts of task `{task.name}` have no label `{position.label}`.",
                 e,
-                "label it in every prompt, or use `on` one template",
+                "label it in every prompt",
             )
         raise self.ev.fail(
             "CL504",
@@ -143,6 +144,8 @@ class RunBuilder:
                 self.ev.only("model", at, "with")
             return env.model
         value = self.ev.value(e, env)
+        if isinstance(value, str):
+            value = self.ev.definitions.models.get(f'"{value}"', value)
         if not isinstance(value, ModelReference):
             raise self.ev.fail(
                 "CL115",
@@ -155,7 +158,7 @@ class RunBuilder:
     def data(self, e: Expression | None, at: Expression, env: Environment) -> Data:
         if e is None:
             return Data(self.ev.only("task", at, "on").name)
-        value = self.ev.value(e, env)
+        value = self.ev.data_value(e, env)
         if not isinstance(value, Data):
             raise self.ev.fail(
                 "CL115",
@@ -211,8 +214,7 @@ class RunBuilder:
                 "CL101",
                 f"Task `{task.name}` has no corruption `{corruption}`.",
                 at,
-                suggestion(corruption, task.corruptions)
-                or _corruption_help(corruption, task),
+                suggestion(corruption, task.corruptions) or _corruption_help(corruption, task),
             )
         if value.kind == "resample":
             if corruption == "clean":

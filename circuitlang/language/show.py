@@ -71,7 +71,9 @@ def spec_text(spec: Spec, tasks: Mapping[str, Any]) -> str:
     for name, edges in spec.circuits.items():
         for places, mask in located(edges).items():
             where = "".join(f" @ {p}" for p in places)
-            names = [str(e) for _, e in zip(range(LONGEST_LIST + 1), graph.edges(mask), strict=False)]
+            names = [
+                str(e) for _, e in zip(range(LONGEST_LIST + 1), graph.edges(mask), strict=False)
+            ]
             lines.append(f"circuit {name}{where}: {mask.bit_count():,} edges: {_shortened(names)}")
     for claim in spec.claims:
         expected = f" expect {claim.expect[0]}" if claim.expect else ""

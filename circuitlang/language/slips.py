@@ -28,8 +28,16 @@ _CLOSERS = {"RPAR": ")", "RSQB": "]", "RBRACE": "}"}
 _ITEMS = frozenset(TASK_ITEMS + CIRCUIT_ITEMS)
 _NAMING = frozenset([*STATEMENTS, *TASK_ITEMS, "as", "for", "forall", "exists"]) - {"default"}
 _NAMES_NOTHING = frozenset(["where", "prompt"])
-_SETTINGS = {"sample": "16", "seed": "0", "paper": '"arXiv:..."', "dtype": '"float64"', "bos": "yes"}
-_VALUE = frozenset(["NAME", "NODE", "NUMBER", "STRING", "LPAR", "LSQB", "MINUS", "FORALL", "EXISTS", "MOST"])
+_SETTINGS = {
+    "sample": "16",
+    "seed": "0",
+    "paper": '"arXiv:..."',
+    "dtype": '"float64"',
+    "bos": "yes",
+}
+_VALUE = frozenset(
+    ["NAME", "NODE", "NUMBER", "STRING", "LPAR", "LSQB", "MINUS", "FORALL", "EXISTS", "MOST"]
+)
 
 
 @dataclass(frozen=True)
@@ -348,7 +356,9 @@ def _colon_block(spot: Spot) -> Slip | None:
             f"A block takes no `{spot.token}`.", spot.token, spot.token, "delete it",
             spot.replaced(0, 0),
         )  # fmt: skip
-    return Slip("A block stands in braces.", spot.token, spot.token, "write `{` here and `}` at its end")
+    return Slip(
+        "A block stands in braces.", spot.token, spot.token, "write `{` here and `}` at its end"
+    )
 
 
 def _missing_colon(spot: Spot) -> Slip | None:
@@ -427,7 +437,9 @@ def _braces_for_list(spot: Spot) -> Slip | None:
         if depth == 0:
             mended = spot.replaced(0, 0, like(spot.token, "LSQB", "["))
             mended[spot.index + steps] = like(token, "RSQB", "]")
-            return Slip("A list stands in brackets.", spot.token, spot.token, "write `[a, b]`", mended)
+            return Slip(
+                "A list stands in brackets.", spot.token, spot.token, "write `[a, b]`", mended
+            )
     return None
 
 
@@ -451,7 +463,9 @@ def _comment(spot: Spot) -> Slip | None:
     ):
         return None
     last = 0
-    while slashes and (following := spot.ahead(last + 1)) is not None and following.line == token.line:
+    while (
+        slashes and (following := spot.ahead(last + 1)) is not None and following.line == token.line
+    ):
         last += 1
     return Slip("This is no comment.", token, spot.ahead(last) or token,
                 "comments start with `#`", spot.replaced(0, last))  # fmt: skip
@@ -465,9 +479,7 @@ def _number(spot: Spot) -> Slip | None:
     before, token, after = spot.ahead(-1), spot.token, spot.ahead()
     if token.type == "DOT" and after is not None and after.type == "NUMBER" and spot.touches(1):
         if before is not None and before.type == "DOTS" and spot.touches(0):
-            return Slip(
-                "A range has two dots.", before, token, "write `..`", spot.replaced(0, 0)
-            )
+            return Slip("A range has two dots.", before, token, "write `..`", spot.replaced(0, 0))
         if "NUMBER" in spot.expected:
             return Slip(
                 f"`.{after}` is not a number.", token, after, f"write `0.{after}`",
@@ -502,7 +514,9 @@ def _node(spot: Spot) -> Slip | None:
         help = f"write `{head_for(str(token))}`"
         return _no_node(f"{before} {token}", before, token, help)
     if token.type == "LSQB" and before.type in ("NAME", "NODE", "RSQB") and spot.touches(0):
-        return Slip("Sets are not indexed.", token, token, "heads are written `a9.h6` or `a9.h[6,9]`")
+        return Slip(
+            "Sets are not indexed.", token, token, "heads are written `a9.h6` or `a9.h[6,9]`"
+        )
     if token == "<" and before.type == "NODE" and after is not None and set(after) <= set("qkv"):
         last = spot.ahead(2)
         return Slip(
@@ -562,7 +576,12 @@ def _text_needed(spot: Spot) -> Slip | None:
             f'write `spec {before} "{written or "0.1.0"}"`',
             spot.replaced(0, last, like(token, "STRING", '"0.1.0"')),
         )  # fmt: skip
-    if first is not None and first.type == "MODEL" and before.type == "NAME" and token.type != "EQUAL":
+    if (
+        first is not None
+        and first.type == "MODEL"
+        and before.type == "NAME"
+        and token.type != "EQUAL"
+    ):
         return Slip(
             "The model is named by a text in quotes.", before, before,
             f'write `model "{before}"`',
@@ -574,7 +593,9 @@ def _text_needed(spot: Spot) -> Slip | None:
 def _version_end(spot: Spot) -> int:
     """How far `0.1.0`, which is several tokens, goes on; -1 when the version is missing."""
     last = -1
-    while (token := spot.ahead(last + 1)) is not None and token.line == spot.tokens[spot.index - 1].line:
+    while (token := spot.ahead(last + 1)) is not None and token.line == spot.tokens[
+        spot.index - 1
+    ].line:
         if token.type not in ("NUMBER", "DOT", "NAME", "DOTS"):
             break
         last += 1

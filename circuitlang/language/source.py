@@ -64,10 +64,10 @@ class Span:
         return f"{self.source.name}:{self.line}:{self.column}"
 
     def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Span)
-            and (self.source.name, self.start, self.end)
-            == (other.source.name, other.start, other.end)
+        return isinstance(other, Span) and (self.source.name, self.start, self.end) == (
+            other.source.name,
+            other.start,
+            other.end,
         )
 
     def __hash__(self) -> int:

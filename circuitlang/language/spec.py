@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING
 
 from circuitlang.language.architecture import Node, Shape
 from circuitlang.language.edges import NOTHING, EdgeSet, Place, Position
@@ -129,9 +129,9 @@ class MetricConstant:
     value: float
 
 
-MetricExpression = Union[
-    TokenScore, Divergence, Loss, AttentionScore, TopToken, MetricOperation, MetricConstant
-]
+MetricExpression = (
+    TokenScore | Divergence | Loss | AttentionScore | TopToken | MetricOperation | MetricConstant
+)
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ class Aggregate:
     level: float | None = None
 
 
-Number = Union[Constant, Mean, Each, Operation, Aggregate]
+Number = Constant | Mean | Each | Operation | Aggregate
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ class Quantified:
     members: tuple[tuple[str, Formula], ...]
 
 
-Formula = Union[Comparison, Within, Both, Quantified]
+Formula = Comparison | Within | Both | Quantified
 
 
 # ---------------------------------------------------------------- statements

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Union
 
 from circuitlang.language.source import Span
 
 
 def _span() -> Span:
-    return field(compare=False, repr=False)
+    span: Span = field(compare=False, repr=False)
+    return span
 
 
 # ---------------------------------------------------------------- expressions
@@ -135,20 +135,20 @@ class Quantifier:
     span: Span = _span()
 
 
-Expression = Union[
-    Name,
-    NodeLiteral,
-    NumberLiteral,
-    StringLiteral,
-    ListExpression,
-    TupleExpression,
-    Call,
-    Ported,
-    At,
-    Binary,
-    Negation,
-    Quantifier,
-]
+Expression = (
+    Name
+    | NodeLiteral
+    | NumberLiteral
+    | StringLiteral
+    | ListExpression
+    | TupleExpression
+    | Call
+    | Ported
+    | At
+    | Binary
+    | Negation
+    | Quantifier
+)
 
 # ---------------------------------------------------------------- statements
 
@@ -223,7 +223,7 @@ class Corrupt:
     span: Span = _span()
 
 
-TaskItem = Union[Slot, Tokens, PromptTemplate, Where, Corrupt, Setting]
+TaskItem = Slot | Tokens | PromptTemplate | Where | Corrupt | Setting
 
 
 @dataclass(frozen=True)
@@ -306,19 +306,19 @@ class Default:
     span: Span = _span()
 
 
-Statement = Union[
-    SpecHeader,
-    Import,
-    Model,
-    Task,
-    Circuit,
-    Measure,
-    Define,
-    Claim,
-    Report,
-    Default,
-    Setting,
-]
+Statement = (
+    SpecHeader
+    | Import
+    | Model
+    | Task
+    | Circuit
+    | Measure
+    | Define
+    | Claim
+    | Report
+    | Default
+    | Setting
+)
 
 
 @dataclass(frozen=True)

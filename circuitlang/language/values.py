@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Union
+from typing import Any
 
 from circuitlang.language import syntax
 from circuitlang.language.architecture import Node
@@ -116,29 +116,29 @@ class ExampleDomain:
 Formulas = (Comparison, Within, Both, Quantified)
 Numbers = (Constant, Mean, Each, Operation, Aggregate)
 
-Value = Union[
-    Nodes,
-    Edges,
-    Items,
-    Row,
-    Interval,
-    AblationValue,
-    MetricValue,
-    Data,
-    ExampleDomain,
-    ModelReference,
-    Place,
-    str,
-    Constant,
-    Mean,
-    Each,
-    Operation,
-    Aggregate,
-    Comparison,
-    Within,
-    Both,
-    Quantified,
-]
+Value = (
+    Nodes
+    | Edges
+    | Items
+    | Row
+    | Interval
+    | AblationValue
+    | MetricValue
+    | Data
+    | ExampleDomain
+    | ModelReference
+    | Place
+    | str
+    | Constant
+    | Mean
+    | Each
+    | Operation
+    | Aggregate
+    | Comparison
+    | Within
+    | Both
+    | Quantified
+)
 
 
 def kind(value: Any) -> str:

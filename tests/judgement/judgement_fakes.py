@@ -13,7 +13,7 @@ from circuitlang.judgement.estimator import Estimator
 from circuitlang.judgement.sample import Sample
 from circuitlang.judgement.verdict import Decision
 from circuitlang.language.architecture import Shape
-from circuitlang.language.edges import uniform
+from circuitlang.language.edges import Position, uniform
 from circuitlang.language.source import Source, Span
 from circuitlang.language.spec import (
     Ablation,
@@ -34,6 +34,7 @@ from circuitlang.language.spec import (
     Quantified,
     Rows,
     Run,
+    TokenScore,
     Within,
 )
 
@@ -42,6 +43,7 @@ MODEL = ModelReference("toy", "toy", None, False, "float32", SHAPE)
 PATCH = Ablation("patch", "resample", "other")
 METRIC = Metric("logit_diff", MetricConstant(1.0), lower_is_better=False)
 ALWAYS = MetricOperation(">", (MetricConstant(2.0), MetricConstant(1.0)))
+RANK = Metric("rank", TokenScore("rank", "answer", Position("END")), lower_is_better=True)
 OTHER_METRIC = Metric("accuracy", ALWAYS, lower_is_better=False)
 
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from judgement_fakes import OTHER_METRIC, F, Fake, compare, each, op, share, sub
+from judgement_fakes import OTHER_METRIC, RANK, F, Fake, compare, each, op, share, sub
 from scipy import stats
 
 from circuitlang.judgement import intervals
@@ -64,8 +64,8 @@ def test_bits_on_two_data_sets_have_no_zero_width():
 
 
 def test_a_whole_number_on_every_prompt_proves_nothing():
-    fake = Fake().put(M=np.full(50, 3.0))
-    found = fake.decide(compare(F("M"), "<=", 3.5))
+    fake = Fake().put(metric=RANK, M=np.full(50, 3.0))
+    found = fake.decide(compare(F("M", metric=RANK), "<=", 3.5))
     assert found.verdict == "undecided"
     assert "same whole number" in found.reason
 
@@ -211,11 +211,16 @@ def test_template_means_cover_and_prompts_do_not():
 def test_degenerate_template_means_of_bits_are_no_free_pass():
     fake = Fake(templates={"ioi": np.repeat([f"t{g}" for g in range(6)], 30)})
     fake.put(metric=OTHER_METRIC, A=np.ones(180))
-    assert fake.decide(compare(F("A", metric=OTHER_METRIC), ">=", 0.95), target="templates").verdict == "undecided"
+    assert (
+        fake.decide(compare(F("A", metric=OTHER_METRIC), ">=", 0.95), target="templates").verdict
+        == "undecided"
+    )
 
     fake.put("gt", metric=OTHER_METRIC, A=np.ones(180))
     fake.templates["gt"] = fake.templates["ioi"]
-    gap = compare(sub(F("A", metric=OTHER_METRIC), F("A", task="gt", metric=OTHER_METRIC)), ">=", -0.05)
+    gap = compare(
+        sub(F("A", metric=OTHER_METRIC), F("A", task="gt", metric=OTHER_METRIC)), ">=", -0.05
+    )
     found = fake.decide(gap, target="templates")
     assert (found.verdict, "Bonferroni" in found.method) == ("undecided", True)
 
@@ -253,8 +258,10 @@ def test_mapped_turns_ends_round():
 
 def test_a_count_that_never_varies_is_no_bit():
     """A rank of 0 on every prompt of a sample may be 100 on others: it has no exact binomial."""
-    fake = Fake(templates={"ioi": np.repeat([f"t{g}" for g in range(6)], 30)}).put(A=np.zeros(180))
+    fake = Fake(templates={"ioi": np.repeat([f"t{g}" for g in range(6)], 30)}).put(
+        metric=RANK, A=np.zeros(180)
+    )
     for target in ("prompts", "templates"):
-        decision = fake.decide(compare(F("A"), "<=", 0.5), target=target)
+        decision = fake.decide(compare(F("A", metric=RANK), "<=", 0.5), target=target)
         assert decision.verdict == "undecided"
         assert "whole number" in (decision.reason or "")

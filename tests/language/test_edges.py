@@ -108,7 +108,10 @@ layouts = st.integers(2, 7).flatmap(
     lambda length: st.tuples(*[st.integers(0, length - 1) for _ in LABELS]).map(
         lambda starts: Layout(
             length,
-            tuple((label, s, min(length, s + 1 + s % 2)) for label, s in zip(LABELS, starts, strict=True)),
+            tuple(
+                (label, s, min(length, s + 1 + s % 2))
+                for label, s in zip(LABELS, starts, strict=True)
+            ),
         )
     )
 )

@@ -22,11 +22,58 @@ quick = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 SMALL = BASE + "circuit c { input -> early.v  early -> late  late -> logits }\n"
-CLAIM = "claim x: forall g in groups(c): drop(c, g under zero) >= 5% * effect and F(c) in 0.8..1.2\n"
-WORDS = sorted(RESERVED) + (
-    "{ } [ ] ( ) = : , . .. + - * / & -> @ >= < == a0.h1 a9.h9 m1 m[*] heads any M none F END A1 X 1 0.5 5% "
-    'c early drop effect "x {A}" "{" """ \' # \n'
-).split(" ")
+CLAIM = (
+    "claim x: forall g in groups(c): drop(c, g under zero) >= 5% * effect and F(c) in 0.8..1.2\n"
+)
+WORDS = sorted(RESERVED) + [
+    "{",
+    "}",
+    "[",
+    "]",
+    "(",
+    ")",
+    "=",
+    ":",
+    ",",
+    ".",
+    "..",
+    "+",
+    "-",
+    "*",
+    "/",
+    "&",
+    "->",
+    "@",
+    ">=",
+    "<",
+    "==",
+    "a0.h1",
+    "a9.h9",
+    "m1",
+    "m[*]",
+    "heads",
+    "any",
+    "M",
+    "none",
+    "F",
+    "END",
+    "A1",
+    "X",
+    "1",
+    "0.5",
+    "5%",
+    "c",
+    "early",
+    "drop",
+    "effect",
+    '"x',
+    '{A}"',
+    '"{"',
+    '"""',
+    "'",
+    "#",
+    "\n",
+]
 
 
 def lint(tmp_path: Path, content: bytes):
@@ -65,7 +112,9 @@ def test_soups_after_a_sound_spec(tmp_path, words):
 
 TOKENS = [str(t) for t in parser().lex(SMALL + CLAIM)]
 EDITS = st.tuples(
-    st.integers(0, len(TOKENS) - 1), st.sampled_from(["cut", "twice", "swap"]), st.sampled_from(WORDS)
+    st.integers(0, len(TOKENS) - 1),
+    st.sampled_from(["cut", "twice", "swap"]),
+    st.sampled_from(WORDS),
 )
 
 

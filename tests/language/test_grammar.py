@@ -75,7 +75,9 @@ def test_no_statement_starts_with_an_operator():
         interactive = parser().parse_interactive()
         for token in parser().lex(block):
             interactive.feed_token(token)
-        starters = {parser().get_terminal(n).pattern.value for n in interactive.accepts() - {"$END"}}
+        starters = {
+            parser().get_terminal(n).pattern.value for n in interactive.accepts() - {"$END"}
+        }
         assert starters.isdisjoint(OPERATORS), block
         assert ("[" in starters) == block.startswith("circuit")
 

@@ -84,7 +84,9 @@ def test_recursion_is_refused(measures):
 
 
 def test_a_measure_of_a_measure_of_a_measure():
-    extra = CIRCUIT + "measure a(C) = F(C)\nmeasure b(C, K) = a(C) - a(C - K)\nmeasure d(K) = b(M, K)"
+    extra = (
+        CIRCUIT + "measure a(C) = F(C)\nmeasure b(C, K) = a(C) - a(C - K)\nmeasure d(K) = b(M, K)"
+    )
     first, second = means(value("d(m0 under zero)", extra))
     assert first.run.ablation is None
     assert second.run.ablation.kind == "zero"

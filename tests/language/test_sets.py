@@ -49,9 +49,7 @@ def test_two_ways_to_write_a_set(written, listed):
 
 def test_a_product_has_every_port_and_drops_what_cannot_be():
     assert edges("input -> a0.h0") == {"input->a0.h0<q>", "input->a0.h0<k>", "input->a0.h0<v>"}
-    assert edges("m1 -> any") == {
-        e for e in edges("M") if e.startswith("m1->")
-    }
+    assert edges("m1 -> any") == {e for e in edges("M") if e.startswith("m1->")}
     assert edges("any -> a1.h0.q") == {e for e in edges("M") if e.endswith("->a1.h0<q>")}
 
 
