@@ -104,11 +104,12 @@ def evaluate(
 def lint(files: Files, as_json: AsJson = False) -> None:
     """Find every mistake that can be found without running a model."""
     from circuitlang import pipeline
-    from circuitlang.report.diagnostics import diagnostic_form
 
     fronts = [pipeline.lint(file) for file in files]
     found = [d for front in fronts for d in front.found]
     if as_json:
+        from circuitlang.report.diagnostics import diagnostic_form
+
         print(json.dumps([diagnostic_form(d).model_dump() for d in found], indent=2))
     else:
         _print_diagnostics(found)

@@ -63,7 +63,7 @@ def test_lint_needs_no_torch():
         "try:\n"
         f"    app(['lint', {str(TOY)!r}], standalone_mode=False)\n"
         "finally:\n"
-        "    print(sorted({'torch', 'transformers', 'transformer_lens', 'scipy'} & set(sys.modules)))\n"
+        "    print(sorted({'torch', 'transformers', 'transformer_lens', 'scipy', 'numpy', 'rich'} & set(sys.modules)))\n"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert run.stdout.splitlines() == ["1 file: 0 errors, 0 warnings", "[]"], run.stderr

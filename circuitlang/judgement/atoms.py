@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from circuitlang.judgement.evaluate import RELATIONS, measurements, walk
 from circuitlang.judgement.forms import Affine, Atom
+from circuitlang.judgement.parts import RELATIONS, measurements, walk
 from circuitlang.language.spec import (
     Each,
     Mean,

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from circuitlang.judgement.evaluate import RELATIONS, quantile_level, walk
 from circuitlang.judgement.forms import (
     Affine,
     Atom,
@@ -20,6 +19,7 @@ from circuitlang.judgement.forms import (
     NoFormError,
     form_of,
 )
+from circuitlang.judgement.parts import RELATIONS, quantile_level, walk
 from circuitlang.language.spec import (
     Aggregate,
     Both,

@@ -17,10 +17,10 @@ from circuitlang.judgement.contrast import (
     within_parts,
 )
 from circuitlang.judgement.estimator import Estimator
-from circuitlang.judgement.evaluate import measurements
 from circuitlang.judgement.forms import Affine, Form, form_of
 from circuitlang.judgement.intervals import Estimate, Interval, unknown
 from circuitlang.judgement.leaf import Leaf, finite, floor_of, ratio_estimate
+from circuitlang.judgement.parts import measurements
 from circuitlang.judgement.preconditions import Precondition, denominator
 from circuitlang.judgement.quantifiers import Group, Node, Range
 from circuitlang.judgement.sample import Sample

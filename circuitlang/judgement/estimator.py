@@ -27,14 +27,7 @@ from circuitlang.judgement.atoms import (
     is_count,
     is_indicator,
 )
-from circuitlang.judgement.evaluate import (
-    Lookup,
-    evaluate,
-    measurements,
-    per_prompt,
-    quantile_level,
-    scalar,
-)
+from circuitlang.judgement.evaluate import Lookup, evaluate, per_prompt, scalar
 from circuitlang.judgement.forms import Affine, Atom
 from circuitlang.judgement.intervals import (
     LARGE,
@@ -46,6 +39,7 @@ from circuitlang.judgement.intervals import (
     exact,
     unknown,
 )
+from circuitlang.judgement.parts import measurements, quantile_level
 from circuitlang.judgement.sample import Sample
 from circuitlang.language.spec import Aggregate, Mean, Measurement, Number
 

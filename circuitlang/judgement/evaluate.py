@@ -6,12 +6,13 @@ axes before it are free, so one call evaluates a formula on thousands of resampl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
+from circuitlang.judgement.parts import quantile_level
 from circuitlang.language.spec import (
     Aggregate,
     Comparison,
@@ -91,34 +92,5 @@ def per_prompt(number: Aggregate, each: Lookup) -> Array:
     return evaluate(number.body, each)
 
 
-def quantile_level(number: Aggregate) -> float:
-    return 0.5 if number.kind == "median" or number.level is None else number.level
-
-
 def scalar(array: Array) -> float:
     return float(array[..., 0])
-
-
-def parts_of(number: Number) -> tuple[Number, ...]:
-    """The numbers directly inside a number."""
-    match number:
-        case Operation(_, operands):
-            return operands
-        case Aggregate(_, Comparison(_, left, right)):
-            return (left, right)
-        case Aggregate(_, body) if not isinstance(body, Comparison):
-            return (body,)
-    return ()
-
-
-def walk(number: Number) -> Iterator[Number]:
-    """The number and every number inside it, outermost first."""
-    yield number
-    for part in parts_of(number):
-        yield from walk(part)
-
-
-def measurements(number: Number) -> tuple[Measurement, ...]:
-    """Every measurement a number needs, once each, in order of appearance."""
-    found = [part.measurement for part in walk(number) if isinstance(part, Mean | Each)]
-    return tuple(dict.fromkeys(found))

@@ -14,14 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 
-from circuitlang.judgement.evaluate import Array, evaluate, scalar
+from circuitlang.language.functions import operation
 from circuitlang.language.spec import (
     Aggregate,
     Comparison,
     Constant,
     Each,
     Mean,
-    Measurement,
     Number,
     Operation,
 )
@@ -137,14 +136,10 @@ def form_of(number: Number) -> Form | None:
 
 def _folded(symbol: str, forms: list[Form]) -> Form:
     constants: tuple[Number, ...] = tuple(Constant(f.constant) for f in forms)
-    value = scalar(evaluate(Operation(symbol, constants), _unmeasured))
-    if not math.isfinite(value):
+    folded = operation(symbol, constants)
+    if not isinstance(folded, Constant) or not math.isfinite(folded.value):
         raise NoFormError("a constant in it is not a finite number (a division by 0, perhaps)")
-    return constant_form(value)
-
-
-def _unmeasured(measurement: Measurement) -> Array:
-    raise AssertionError(f"a constant measures nothing, but {measurement} was asked for")
+    return constant_form(folded.value)
 
 
 def _aggregate_form(number: Aggregate) -> Form:

@@ -9,9 +9,9 @@ import numpy as np
 from scipy import stats
 
 from circuitlang.judgement.estimator import Estimator
-from circuitlang.judgement.evaluate import measurements
 from circuitlang.judgement.forms import Affine, Guard
 from circuitlang.judgement.intervals import Vector, clopper_pearson
+from circuitlang.judgement.parts import measurements
 from circuitlang.language.spec import Mean
 
 ACCURACY = 0.75

@@ -9,8 +9,9 @@ import numpy as np
 
 from circuitlang.judgement import intervals
 from circuitlang.judgement.atoms import DataSet
-from circuitlang.judgement.evaluate import Lookup, evaluate, measurements
+from circuitlang.judgement.evaluate import Lookup, evaluate
 from circuitlang.judgement.intervals import SMALL, SMALL_STRATUM, Estimate, Vector
+from circuitlang.judgement.parts import measurements
 from circuitlang.language.spec import Measurement, Number
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,18 @@ class Found:
     folder: Path | None = None
     shape: Shape | None = None
     tokenizer: Path | None = None
-    bos_token: int | None = None
     commit: str | None = None
+
+    @cached_property
+    def bos_token(self) -> int | None:
+        """The id of the token that starts a text, if the model has one; read when first asked."""
+        if self.folder is None:
+            return None
+        try:
+            config = _read_json(self.folder / "config.json")
+        except (OSError, ValueError):
+            return None
+        return _bos_token(self.folder, config)
 
 
 class ModelNotFound(Exception):
@@ -144,7 +155,6 @@ def _find_smollm2() -> Found:
         folder,
         SMOLLM2_SHAPE,
         tokenizer if tokenizer.is_file() else None,
-        _bos_token(folder, _read_json(folder / "config.json")),
     )
 
 
@@ -213,7 +223,6 @@ def _found_in(
         folder,
         shape,
         tokenizer if tokenizer.is_file() else None,
-        _bos_token(folder, config),
         commit,
     )
 

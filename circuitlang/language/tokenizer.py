@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,8 +26,9 @@ class PromptTokenizer:
     tokenizer: Tokenizer
 
     @classmethod
+    @cache
     def open(cls, path: Path) -> PromptTokenizer:
-        """Raises `UnusableTokenizer`."""
+        """Read once per process. Raises `UnusableTokenizer`."""
         if not path.is_file():
             raise UnusableTokenizer(path, "there is no such file")
         from tokenizers import Tokenizer
