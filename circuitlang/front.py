@@ -156,8 +156,8 @@ def pairs_used(front: Front) -> dict[tuple[str, str], ModelReference]:
 
 def draw_prompts(front: Front, options: Options) -> None:
     """Fills `front.prompts` for every task and model in use, where the tokenizer is at hand."""
-    from circuitlang.language.sampling import REFERENCES, draw
-    from circuitlang.language.tokenizer import PromptTokenizer, UnusableTokenizer
+    from circuitlang.language.tasks.sampling import REFERENCES, draw
+    from circuitlang.language.tasks.tokenizer import PromptTokenizer, UnusableTokenizer
 
     assert front.resolved is not None
     resolved, diagnostics = front.resolved, front.diagnostics

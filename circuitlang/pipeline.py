@@ -144,8 +144,8 @@ def show(path: Path, stage: str, options: Options, progress: Progress) -> tuple[
 
 
 def _prompts_text(front: Front) -> str:
-    from circuitlang.language.show_prompts import show_prompts
-    from circuitlang.language.tokenizer import PromptTokenizer
+    from circuitlang.language.tasks.show_prompts import show_prompts
+    from circuitlang.language.tasks.tokenizer import PromptTokenizer
 
     assert front.resolved is not None
     blocks = []

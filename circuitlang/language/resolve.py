@@ -29,7 +29,7 @@ from circuitlang.language.models import Found, ModelNotFound, find, suggestions
 from circuitlang.language.parse import parse, parse_expression
 from circuitlang.language.source import Source, Span
 from circuitlang.language.spec import ModelReference
-from circuitlang.language.task import TaskSpec, resolve_task
+from circuitlang.language.tasks.task import TaskSpec, resolve_task
 from circuitlang.language.values import Edges, Formulas, Nodes
 
 Locate = Callable[[str, str | None, Path], Found]

@@ -15,11 +15,11 @@ from circuitlang.language import syntax
 from circuitlang.language.diagnostics import Diagnostics
 from circuitlang.language.parse import parse
 from circuitlang.language.prompt import PromptSet
-from circuitlang.language.sampling import draw
-from circuitlang.language.show_prompts import show_prompts
 from circuitlang.language.source import Source
-from circuitlang.language.task import TaskSpec, resolve_task
-from circuitlang.language.tokenizer import PromptTokenizer, UnusableTokenizer
+from circuitlang.language.tasks.sampling import draw
+from circuitlang.language.tasks.show_prompts import show_prompts
+from circuitlang.language.tasks.task import TaskSpec, resolve_task
+from circuitlang.language.tasks.tokenizer import PromptTokenizer, UnusableTokenizer
 
 NAMES = ["Ann", "Bob", "Cy", "Dan", "Eve"]
 LETS = f"let people = {json.dumps(NAMES)}\n"

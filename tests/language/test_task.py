@@ -10,8 +10,8 @@ from circuitlang.language import syntax
 from circuitlang.language.diagnostics import Diagnostics
 from circuitlang.language.parse import parse
 from circuitlang.language.source import Source
-from circuitlang.language.task import TaskSpec, resolve_task
-from circuitlang.language.template import Placeholder
+from circuitlang.language.tasks.task import TaskSpec, resolve_task
+from circuitlang.language.tasks.template import Placeholder
 
 GREATER_THAN = """
   slot noun    = ["war", "siege", "drought", "voyage"]

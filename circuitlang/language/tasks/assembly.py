@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from circuitlang.language.answers import AnswerTokens
-from circuitlang.language.corruption import Corruptor, clean_bindings, is_rewritten, placed
 from circuitlang.language.diagnostics import Diagnostics
-from circuitlang.language.population import Assignment, random_stream
 from circuitlang.language.prompt import Prompt
-from circuitlang.language.prompt_problems import Problems, quoted
-from circuitlang.language.task_spec import Corruption, TaskSpec
-from circuitlang.language.template import Template
-from circuitlang.language.text import Evaluator
-from circuitlang.language.text_values import printed
-from circuitlang.language.tokenization import TokenChecks, Tokenized, label_spans, tokenize
-from circuitlang.language.tokenizer import PromptTokenizer
+from circuitlang.language.tasks.answers import AnswerTokens
+from circuitlang.language.tasks.corruption import Corruptor, clean_bindings, is_rewritten, placed
+from circuitlang.language.tasks.population import Assignment, random_stream
+from circuitlang.language.tasks.prompt_problems import Problems, quoted
+from circuitlang.language.tasks.task_spec import Corruption, TaskSpec
+from circuitlang.language.tasks.template import Template
+from circuitlang.language.tasks.text import Evaluator
+from circuitlang.language.tasks.text_values import printed
+from circuitlang.language.tasks.tokenization import TokenChecks, Tokenized, label_spans, tokenize
+from circuitlang.language.tasks.tokenizer import PromptTokenizer
 
 
 @dataclass

@@ -10,8 +10,8 @@ from functools import cached_property
 from circuitlang.language import syntax
 from circuitlang.language.diagnostics import Diagnostics, suggestion
 from circuitlang.language.edges import END
-from circuitlang.language.interpolation import NAME, Hole, pieces, place
 from circuitlang.language.source import Span
+from circuitlang.language.tasks.interpolation import NAME, Hole, pieces, place
 
 
 @dataclass(frozen=True)

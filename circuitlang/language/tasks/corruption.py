@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
 
-from circuitlang.language.mentions import free_names
-from circuitlang.language.task_spec import Corruption, Rewrite
-from circuitlang.language.task_values import rewrite_values
-from circuitlang.language.template import Template
-from circuitlang.language.text import Bindings, Evaluator
-from circuitlang.language.text_values import Value, printed
+from circuitlang.language.tasks.mentions import free_names
+from circuitlang.language.tasks.task_spec import Corruption, Rewrite
+from circuitlang.language.tasks.task_values import rewrite_values
+from circuitlang.language.tasks.template import Template
+from circuitlang.language.tasks.text import Bindings, Evaluator
+from circuitlang.language.tasks.text_values import Value, printed
 
 MOST_REDRAWS = 1_000
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from circuitlang.language import syntax
-from circuitlang.language.data_files import LONGEST_LIST, DataFiles
 from circuitlang.language.diagnostics import Diagnostics, Reject
-from circuitlang.language.interpolation import Hole, name_in, pieces
-from circuitlang.language.mentions import Scope, unknown_function, unknown_name
 from circuitlang.language.source import Span
 from circuitlang.language.syntax import Expression
-from circuitlang.language.text_values import (
+from circuitlang.language.tasks.data_files import LONGEST_LIST, DataFiles
+from circuitlang.language.tasks.interpolation import Hole, name_in, pieces
+from circuitlang.language.tasks.mentions import Scope, unknown_function, unknown_name
+from circuitlang.language.tasks.text_values import (
     Number,
     Value,
     compare,

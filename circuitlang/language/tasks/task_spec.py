@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from circuitlang.language.mentions import Scope
 from circuitlang.language.source import Span
 from circuitlang.language.syntax import Expression
-from circuitlang.language.template import Template
-from circuitlang.language.text_values import Value
+from circuitlang.language.tasks.mentions import Scope
+from circuitlang.language.tasks.template import Template
+from circuitlang.language.tasks.text_values import Value
 
 Row = tuple[Value, ...]
 

@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from circuitlang.language.assembly import Assembly
 from circuitlang.language.diagnostics import Diagnostics, Reject
-from circuitlang.language.population import Assignment, Population, random_stream
 from circuitlang.language.prompt import Prompt, PromptSet
 from circuitlang.language.source import Span
-from circuitlang.language.task_spec import TaskSpec
-from circuitlang.language.template import Template
-from circuitlang.language.text import Evaluator
-from circuitlang.language.tokenizer import PromptTokenizer
+from circuitlang.language.tasks.assembly import Assembly
+from circuitlang.language.tasks.population import Assignment, Population, random_stream
+from circuitlang.language.tasks.task_spec import TaskSpec
+from circuitlang.language.tasks.template import Template
+from circuitlang.language.tasks.text import Evaluator
+from circuitlang.language.tasks.tokenizer import PromptTokenizer
 
 REFERENCES = 256
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from circuitlang.language.diagnostics import Diagnostics, suggestion
 from circuitlang.language.files import read_inside
 from circuitlang.language.source import Span
-from circuitlang.language.text_values import Number, Value
+from circuitlang.language.tasks.text_values import Number, Value
 
 LONGEST_LIST = 1_000_000
 _JSON = (".jsonl", ".ndjson")

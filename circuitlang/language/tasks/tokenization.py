@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from circuitlang.language.prompt_problems import Problems, quoted, token_number
-from circuitlang.language.task_spec import Corruption
-from circuitlang.language.template import Placeholder, Rendered, Template
-from circuitlang.language.tokenizer import PromptTokenizer
+from circuitlang.language.tasks.prompt_problems import Problems, quoted, token_number
+from circuitlang.language.tasks.task_spec import Corruption
+from circuitlang.language.tasks.template import Placeholder, Rendered, Template
+from circuitlang.language.tasks.tokenizer import PromptTokenizer
 
 TokenSpan = tuple[int, int]
 

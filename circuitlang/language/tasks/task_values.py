@@ -7,9 +7,9 @@ from functools import partial
 
 from circuitlang.language.diagnostics import Diagnostics, Reject
 from circuitlang.language.syntax import Expression
-from circuitlang.language.task_spec import Rewrite, Row, TaskSpec
-from circuitlang.language.text import Bindings, Evaluator, NeedsTokenizer
-from circuitlang.language.text_values import Value, kind, printed
+from circuitlang.language.tasks.task_spec import Rewrite, Row, TaskSpec
+from circuitlang.language.tasks.text import Bindings, Evaluator, NeedsTokenizer
+from circuitlang.language.tasks.text_values import Value, kind, printed
 
 
 def slot_rows(

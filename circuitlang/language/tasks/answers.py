@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from circuitlang.language import syntax
-from circuitlang.language.mentions import free_names
-from circuitlang.language.prompt_problems import Problems, quoted
-from circuitlang.language.task_spec import TaskSpec, TokenSet
-from circuitlang.language.text import Bindings, Evaluator
-from circuitlang.language.text_values import printed
-from circuitlang.language.tokenizer import PromptTokenizer
+from circuitlang.language.tasks.mentions import free_names
+from circuitlang.language.tasks.prompt_problems import Problems, quoted
+from circuitlang.language.tasks.task_spec import TaskSpec, TokenSet
+from circuitlang.language.tasks.text import Bindings, Evaluator
+from circuitlang.language.tasks.text_values import printed
+from circuitlang.language.tasks.tokenizer import PromptTokenizer
 
 _Texts = tuple[tuple[str, int | None], ...]
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from math import prod
 from random import Random
 
-from circuitlang.language.mentions import free_names
 from circuitlang.language.syntax import Expression
-from circuitlang.language.task_spec import Row, TaskSpec
-from circuitlang.language.task_values import slot_rows
-from circuitlang.language.text import Evaluator
-from circuitlang.language.text_values import Value
+from circuitlang.language.tasks.mentions import free_names
+from circuitlang.language.tasks.task_spec import Row, TaskSpec
+from circuitlang.language.tasks.task_values import slot_rows
+from circuitlang.language.tasks.text import Evaluator
+from circuitlang.language.tasks.text_values import Value
 
 LARGEST_COUNTED = 200_000
 MOST_ATTEMPTS = 200_000

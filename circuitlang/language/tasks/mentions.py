@@ -8,8 +8,8 @@ from pathlib import Path
 
 from circuitlang.language import syntax
 from circuitlang.language.diagnostics import Diagnostics, Reject, suggestion
-from circuitlang.language.interpolation import NAME, Hole, name_in, pieces
 from circuitlang.language.syntax import Expression
+from circuitlang.language.tasks.interpolation import NAME, Hole, name_in, pieces
 
 FUNCTIONS = ("distinct", "token_count", "file", "rows")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from circuitlang.language.prompt import Prompt, PromptSet
-from circuitlang.language.tokenizer import PromptTokenizer
+from circuitlang.language.tasks.tokenizer import PromptTokenizer
 
 MOST_ANSWERS = 12
 

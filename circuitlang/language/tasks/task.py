@@ -9,13 +9,13 @@ from circuitlang.language import syntax
 from circuitlang.language.diagnostics import Diagnostics, Reject, did_you_mean, suggestion
 from circuitlang.language.edges import END
 from circuitlang.language.grammar import TASK_ITEMS
-from circuitlang.language.mentions import Lookup, Scope, check_names, mentions
 from circuitlang.language.source import Span
 from circuitlang.language.syntax import Expression
-from circuitlang.language.task_spec import Corruption, Rewrite, Row, Slot, TaskSpec, TokenSet
-from circuitlang.language.task_values import check_values, slot_rows
-from circuitlang.language.template import Template, parse_template
-from circuitlang.language.text import Evaluator, NeedsTokenizer
+from circuitlang.language.tasks.mentions import Lookup, Scope, check_names, mentions
+from circuitlang.language.tasks.task_spec import Corruption, Rewrite, Row, Slot, TaskSpec, TokenSet
+from circuitlang.language.tasks.task_values import check_values, slot_rows
+from circuitlang.language.tasks.template import Template, parse_template
+from circuitlang.language.tasks.text import Evaluator, NeedsTokenizer
 
 __all__ = ["TaskSpec", "resolve_task"]
 
