@@ -174,7 +174,7 @@ def test_plan_counts_without_weights(tmp_path: Path):
     path = spec(tmp_path, "claim a: faithfulness(M - m1) >= 0.5")
     code, out, _ = invoke("plan", path)
     assert code == 0
-    assert "1 claims need 3 distinct runs" in out
+    assert "1 claim needs 3 distinct runs" in out
     assert json.loads(invoke("plan", path, "--json")[1])["forwards"] == 3 * 12 + 12
 
 

@@ -97,12 +97,13 @@ def _references(ablation: Ablation, drawn: PromptSet | None) -> int:
 
 
 def cost_text(found: Cost) -> str:
-    lines = [f"{found.spec}: {found.claims} claims need {found.runs} distinct runs"]
+    claims = f"{found.claims} claim needs" if found.claims == 1 else f"{found.claims} claims need"
+    lines = [f"{found.spec}: {claims} {found.runs} distinct runs"]
     for t in found.tasks:
         tokens = "token count not known" if t.tokens is None else f"{t.tokens:,} tokens"
         lines.append(
             f"  {t.task} with {t.model}: {t.runs} runs ({t.metrics} numbers per prompt) on "
-            f"{t.prompts} prompts ({tokens}), {t.ablation_runs} ablations cached, "
+            f"{t.prompts} prompts ({tokens}), {t.ablation_runs} ablation{'' if t.ablation_runs == 1 else 's'} cached, "
             f"{t.forwards:,} forwards of one prompt"
         )
     lines.append(

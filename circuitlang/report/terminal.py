@@ -81,9 +81,20 @@ def _claims(document: CheckDocument) -> Table:
             interval(claim.low, claim.high, decimals),
             claim.threshold,
             str(claim.n or ""),
-            claim.method,
+            _method(claim),
         )
     return table
+
+
+def _method(claim: ClaimForm) -> str:
+    """`exact` numbers need no method; of a quantifier over prompts, how many it looked at."""
+    if claim.n == 1 and len(claim.members) > 1:
+        return f"each of {len(claim.members)} prompts"
+    return (
+        "no spread"
+        if claim.low is not None and claim.low == claim.high and "BCa" in claim.method
+        else claim.method
+    )
 
 
 def _verdict(claim: ClaimForm) -> Text:
@@ -98,7 +109,7 @@ def _explain(claim: ClaimForm, console: Console) -> None:
     """One line a claim that needs one: which member, why not `holds`, what would decide it."""
     said = []
     if claim.worst is not None and claim.verdict != "invalid":
-        said.append(f"shown is {claim.worst}, the closest of {len(claim.members)}")
+        said.append(_which(claim))
     if claim.failed:
         shown = ", ".join(claim.failed[:6]) + (", ..." if len(claim.failed) > 6 else "")
         said.append(f"{len(claim.failed)} of {len(claim.members)} fail: {shown}")
@@ -111,6 +122,12 @@ def _explain(claim: ClaimForm, console: Console) -> None:
     if said:
         line = Text(f"  {claim.name}: ", style="bold")
         console.print(line.append("; ".join(said), style="not bold"), soft_wrap=True)
+
+
+def _which(claim: ClaimForm) -> str:
+    """Which member of a quantifier or conjunction the row shows."""
+    which = "the worst" if claim.verdict != "holds" else "the nearest to the threshold"
+    return f"shown is {claim.worst}, {which} of {len(claim.members)}"
 
 
 def _reports(document: CheckDocument) -> Table:
