@@ -26,7 +26,9 @@ OneFile = Annotated[Path, typer.Argument(help="a .circ file", metavar="FILE")]
 AsJson = Annotated[bool, typer.Option("--json", help="print the result document as JSON")]
 PerExample = Annotated[bool, typer.Option("--per-example", help="include one number per prompt")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N")]
-Samples = Annotated[int | None, typer.Option(min=1, help="prompts per task, instead of the spec's")]
+Samples = Annotated[
+    int | None, typer.Option(min=1, max=100_000, help="prompts per task, instead of the spec's")
+]
 Seed = Annotated[int | None, typer.Option(min=0, help="seed of the sample, instead of the spec's")]
 Chunk = Annotated[int | None, typer.Option(min=1, help="prompts that run together")]
 Quick = Annotated[bool, typer.Option(help="32 prompts per task; the table's title says so")]
@@ -64,9 +66,9 @@ def check(
         _print_diagnostics(outcome.front.found)
         documents.append(document(outcome, options, per_example))
         if not as_json and outcome.measured is not None:
-            print_document(documents[-1], _stdout())
+            print_document(documents[-1], _stdout(), per_example)
     if as_json:
-        _print_json([d.model_dump(mode="json", by_alias=True) for d in documents])
+        _print_json(documents)
     codes = [d.exit_code for d in documents]
     raise typer.Exit(max(codes))
 
@@ -94,7 +96,7 @@ def evaluate(
     _print_diagnostics(outcome.front.found)
     written = document(outcome, options, per_example)
     if as_json:
-        _print_json([written.model_dump(mode="json", by_alias=True)])
+        _print_json([written])
     elif outcome.measured is not None:
         print_evaluation(written, _stdout(), per_example)
     raise typer.Exit(2 if outcome.measured is None else outcome.exit_code)
@@ -206,7 +208,8 @@ def _print_diagnostics(found: Any) -> None:
 
 def _print_json(documents: list[Any]) -> None:
     """One document for one file, a list for several."""
-    print(json.dumps(documents[0] if len(documents) == 1 else documents, indent=1))
+    texts = [d.model_dump_json(by_alias=True, indent=1) for d in documents]
+    print(texts[0] if len(texts) == 1 else "[" + ",\n".join(texts) + "]")
 
 
 def _count(number: int, noun: str) -> str:
@@ -223,6 +226,7 @@ def main() -> None:
     """The entry point: nothing a user can do ends in a traceback."""
     try:
         code = app(standalone_mode=False) or 0
+        sys.stdout.flush()
         if code == INTERRUPTED:
             print("interrupted", file=sys.stderr)
         sys.exit(code)

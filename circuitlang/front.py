@@ -100,7 +100,7 @@ def lint(path: Path, options: Options | None = None) -> Front:
 
 
 def _check_decidable(resolved: Resolved, diagnostics: Diagnostics) -> None:
-    from circuitlang.judgement.contrast import unsupported
+    from circuitlang.judgement.contrast import depends, unsupported
 
     for claim in resolved.spec.claims:
         for problem in unsupported(claim.formula, claim.target or "prompts"):
@@ -109,6 +109,13 @@ def _check_decidable(resolved: Resolved, diagnostics: Diagnostics) -> None:
                 f"Claim `{claim.name}` cannot be decided: {problem.reason}.",
                 claim.span,
                 problem.help,
+            )
+        if claim.kind == "claim" and not depends(claim.formula):
+            diagnostics.warn(
+                "CL312",
+                f"Claim `{claim.name}` does not depend on the model: its runs cancel out.",
+                claim.span,
+                "compare a score with a threshold, as in `faithfulness(C) >= 0.8`",
             )
         tasks = {m.run.task for m in measurements(claim.formula)}
         several = [t for t in tasks if len(resolved.tasks[t].templates) > 1]
@@ -154,6 +161,15 @@ def pairs_used(front: Front) -> dict[tuple[str, str], ModelReference]:
     return found
 
 
+def model_span(resolved: Resolved, reference: str) -> Span | None:
+    from circuitlang.language import syntax
+
+    for s in resolved.file.statements:
+        if isinstance(s, syntax.Model) and s.reference == reference:
+            return s.span
+    return None
+
+
 def draw_prompts(front: Front, options: Options) -> None:
     """Fills `front.prompts` for every task and model in use, where the tokenizer is at hand."""
     from circuitlang.language.tasks.sampling import REFERENCES, draw
@@ -170,8 +186,16 @@ def draw_prompts(front: Front, options: Options) -> None:
     }
     for (task, name), model in pairs_used(front).items():
         found = resolved.found[name]
-        if found.tokenizer is None:
+        if found.tokenizer is None and found.kind in ("hub", "smollm2"):
             missing[model.reference] = None
+            continue
+        if found.tokenizer is None:
+            diagnostics.error(
+                "CL513",
+                f"`{model.reference}` has no tokenizer.json.",
+                model_span(resolved, model.reference),
+                "save the model's fast tokenizer into its folder",
+            )
             continue
         spec = resolved.tasks[task]
         bos = found.bos_token if model.bos else None
@@ -186,7 +210,8 @@ def draw_prompts(front: Front, options: Options) -> None:
             diagnostics.error(
                 "CL513",
                 f"The tokenizer of `{model.reference}` cannot be used: {problem.reason}.",
-                spec.span,
+                model_span(resolved, model.reference),
+                "save it again as a fast tokenizer (tokenizer.json)",
             )
             continue
         drawn = draw(

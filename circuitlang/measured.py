@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from circuitlang.compiler.collect import Needed, collect, expand_examples
-from circuitlang.front import Front, Options, Progress, pairs_used
+from circuitlang.front import Front, Options, Progress, model_span, pairs_used
 from circuitlang.language.prompt import PromptSet
 from circuitlang.language.resolve import Resolved
-from circuitlang.language.source import Span
 from circuitlang.language.spec import Metric, Run, TokenScore
 
 if TYPE_CHECKING:
@@ -46,15 +45,6 @@ def load_models(front: Front, options: Options, progress: Progress) -> dict[str,
         name: load_model(model, folder, options.device, progress.stage)
         for name, model in used.items()
     }
-
-
-def model_span(resolved: Resolved, reference: str) -> Span | None:
-    from circuitlang.language import syntax
-
-    for s in resolved.file.statements:
-        if isinstance(s, syntax.Model) and s.reference == reference:
-            return s.span
-    return None
 
 
 def measure_all(
@@ -142,20 +132,23 @@ def preconditions(measured: Measured) -> tuple[Any, ...]:
     if not measured.values:
         return ()
     found = [invariants((i.name, i.deviation, i.passed) for i in measured.invariants)]
+    by_task: dict[str, list[Any]] = {}
     for setting in measured.needed.settings:
         metric = measured.needed.accuracy.get(setting.whole.task)
         if not _is_task_metric(setting.metric):
             continue
-        found.append(
-            able(
-                setting.whole.task,
-                correct=measured.values[setting.whole, metric] if metric else None,
-                full=measured.values[setting.whole, setting.metric],
-                floor=measured.values[setting.floor, setting.metric] if setting.floor else None,
-                lower_is_better=setting.metric.lower_is_better,
-            )
+        shown = able(
+            setting.whole.task,
+            correct=measured.values[setting.whole, metric] if metric else None,
+            full=measured.values[setting.whole, setting.metric],
+            floor=measured.values[setting.floor, setting.metric] if setting.floor else None,
+            lower_is_better=setting.metric.lower_is_better,
         )
-    return tuple(dict.fromkeys(found))
+        by_task.setdefault(setting.whole.task, []).append(shown)
+    for shown_of_task in by_task.values():
+        passed = [p for p in shown_of_task if p.passed]
+        found.append((passed or shown_of_task)[0])
+    return tuple(found)
 
 
 def _is_task_metric(metric: Metric) -> bool:

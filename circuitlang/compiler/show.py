@@ -13,10 +13,9 @@ def run_text(run: Run) -> str:
     under = f" under {run.ablation}" if run.ablation else ""
     free = f" free {', '.join(run.free)}" if run.free else ""
     total = architecture(run.model.shape).size
-    return (
-        f"F({run.written} on {run.task}{under} with {run.model.name}{free}): "
-        f"{size(run.live):,} of {total:,} edges live"
-    )
+    everywhere = run.live.is_uniform
+    live = f"{size(run.live):,} of {total:,} edges live" if everywhere else "live by position"
+    return f"F({run.written} on {run.task}{under} with {run.model.name}{free}): {live}"
 
 
 def runs_text(needed: Needed) -> str:

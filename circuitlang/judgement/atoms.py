@@ -7,11 +7,8 @@ from circuitlang.judgement.parts import RELATIONS, measurements, walk
 from circuitlang.language.spec import (
     Each,
     Mean,
-    MetricConstant,
-    MetricExpression,
     MetricOperation,
     Rows,
-    TokenScore,
     TopToken,
 )
 
@@ -47,19 +44,6 @@ def is_indicator(atom: Atom) -> bool:
             return expression.operator in RELATIONS
         return isinstance(expression, TopToken)
     return atom.kind == "share"
-
-
-def is_count(atom: Atom) -> bool:
-    """Whether an atom is made of ranks: whole numbers that may show no spread by being coarse."""
-    metrics = [m.metric.expression for m in measurements(atom)]
-    return bool(metrics) and all(map(_counts, metrics))
-
-
-def _counts(expression: MetricExpression) -> bool:
-    if isinstance(expression, MetricOperation):
-        parts = [o for o in expression.operands if not isinstance(o, MetricConstant)]
-        return bool(parts) and all(map(_counts, parts))
-    return isinstance(expression, TokenScore) and expression.kind == "rank"
 
 
 def bits_range(affine: Affine) -> tuple[float, float]:

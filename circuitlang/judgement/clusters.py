@@ -13,7 +13,6 @@ from circuitlang.judgement.atoms import (
     DataSet,
     bits_range,
     data_set,
-    is_count,
     is_indicator,
     restricted,
 )
@@ -111,8 +110,9 @@ def over_templates(estimator: Estimator, affine: Affine, groups: list[DataSet]) 
 
 def _clustered(estimator: Estimator, affine: Affine, vector: Vector) -> Estimate:
     n, sd = len(vector), float(np.std(vector, ddof=1))
-    if np.ptp(vector) == 0 and all(map(is_count, affine.terms)):
-        reason = f"the same whole number in all {n} templates: its spread is unknown"
+    still = any(np.ptp(estimator.vector(atom)) == 0 for atom in affine.terms)
+    if np.ptp(vector) == 0 and still and not all(map(is_indicator, affine.terms)):
+        reason = f"the same value in all {n} templates: its spread is unknown"
         return intervals.unknown(float(vector[0]), n, reason, "templates")
     student = intervals.student(
         float(np.mean(vector)), sd / math.sqrt(n), n - 1, n=n, sd=sd,

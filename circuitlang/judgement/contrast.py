@@ -19,7 +19,7 @@ from circuitlang.judgement.forms import (
     NoFormError,
     form_of,
 )
-from circuitlang.judgement.parts import RELATIONS, quantile_level, walk
+from circuitlang.judgement.parts import RELATIONS, measurements, quantile_level, walk
 from circuitlang.language.spec import (
     Aggregate,
     Both,
@@ -284,3 +284,15 @@ def unsupported(formula: Formula, target: str | None = None) -> tuple[Unsupporte
     """Every distinct reason why a formula cannot be decided; empty when it can."""
     found = (classify(comparison, target) for comparison in comparisons(formula))
     return tuple(dict.fromkeys(f for f in found if isinstance(f, Unsupported)))
+
+
+def depends(formula: Formula) -> bool:
+    """Whether a verdict can depend on a run: False when all its measurements cancel out.
+
+    A formula without any measurement states a fact about sets, which is its own matter.
+    """
+    found = [c for c in comparisons(formula) if any(map(measurements, (c.left, c.right)))]
+    if not found:
+        return True
+    kinds = [classify(comparison) for comparison in found]
+    return any(isinstance(k, Unsupported) or k.kind != "constant" for k in kinds)

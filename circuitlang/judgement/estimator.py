@@ -24,7 +24,6 @@ from circuitlang.judgement.atoms import (
     bits_range,
     data_set,
     data_sets,
-    is_count,
     is_indicator,
 )
 from circuitlang.judgement.evaluate import Lookup, evaluate, per_prompt, scalar
@@ -152,7 +151,7 @@ class Estimator:
         kind = "stratified t" if len(strata) > 1 else "t"
         student = intervals.student(value, se, df, n=n, sd=sd, method=kind)
         if np.ptp(vector) == 0 or se == 0:
-            return self._without_spread(value, n, vectors, all(map(is_count, atoms)))
+            return self._without_spread(value, n, vectors)
         if n >= LARGE and abs(intervals.skewness(vector)) <= 0.11 * math.sqrt(n):
             return student
         few = n < SMALL or n >= LARGE or min(map(len, samples)) < SMALL_STRATUM
@@ -162,14 +161,11 @@ class Estimator:
         at = intervals.bca([centred], intervals.prompt_mean, drawn, student, always_wider=few)
         return Estimate(value, n, se, sd, at)
 
-    def _without_spread(
-        self, value: float, n: int, vectors: list[Vector], counts: bool
-    ) -> Estimate:
-        """No spread at all: two runs that agree, or a count (a rank, say) too coarse to show one."""
-        if counts and all(np.ptp(v) == 0 for v in vectors):
-            return unknown(
-                value, n, f"the same whole number on all {n} prompts: its spread is unknown"
-            )
+    def _without_spread(self, value: float, n: int, vectors: list[Vector]) -> Estimate:
+        """No spread at all. Runs that vary and agree prompt by prompt agree; a number that never
+        varied in this sample (a rank, a saturated score) may do so on other prompts."""
+        if any(np.ptp(v) == 0 for v in vectors):
+            return unknown(value, n, f"the same value on all {n} prompts: its spread is unknown")
         found = intervals.Interval(value, value, "no spread between prompts")
         return Estimate(value, n, 0.0, 0.0, lambda alpha: found)
 

@@ -230,12 +230,16 @@ def rmse(estimator: Estimator, form: Form) -> tuple[tuple[str, float], ...]:
         return ()
     below = estimator.contrast(form.over, group)
     size = abs(float(np.mean(below)))
+    if size == 0:
+        return ()
     return (("rmse from ratio 1", float(np.sqrt(np.mean((vector - below) ** 2))) / size),)
 
 
 def ratio_estimate(estimator: Estimator, above: Affine, over: Affine, target: str) -> Estimate:
     """A / B with its inverted interval."""
     below = estimator.affine_value(over)
+    if below == 0:
+        return intervals.unknown(math.nan, 0, "it divides by 0")
     sign = -1.0 if below < 0 else 1.0
     return fieller(
         lambda t: estimator.affine((above - over.scaled(t)).scaled(sign), target),

@@ -45,6 +45,8 @@ def able(
         low, _ = clopper_pearson(int(np.sum(correct)), len(correct), alpha)
         passed = low >= ACCURACY
         said.append(f"accuracy {np.mean(correct):.3f}, at least {low:.3f} ({ACCURACY} is asked)")
+        if not passed and np.mean(correct) > ACCURACY:
+            said.append(f"about {_enough(float(np.mean(correct)), alpha)} prompts would show it")
     if full is not None and floor is not None and not passed:
         gain = (floor - full) if lower_is_better else (full - floor)
         low = _lower(gain, alpha)
@@ -52,6 +54,12 @@ def able(
         said.append(f"F(M) better than F(none) by {np.mean(gain):.4g}, at least {low:.4g}")
     title = f"the model can do {task}"
     return Precondition("P1", title, passed, "; ".join(said) or "nothing was measured", task)
+
+
+def _enough(rate: float, alpha: float) -> int:
+    """The least n at which `rate` of n right answers shows the accuracy that is asked."""
+    sizes = (n for n in range(1, 5000) if clopper_pearson(round(rate * n), n, alpha)[0] >= ACCURACY)
+    return next(sizes, 5000)
 
 
 def _lower(gain: Vector, alpha: float) -> float:

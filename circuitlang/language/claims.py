@@ -148,10 +148,8 @@ class ClaimResolver:
         return None
 
     def _warn_idle(self, s: syntax.Claim, formula: Any) -> None:
-        """A comparison of a number with itself, or of numbers written out."""
-        if not isinstance(formula, forms.Comparison):
-            return
-        if formula.left == formula.right or not free_names(s.formula):
+        """A comparison of numbers written out."""
+        if isinstance(formula, forms.Comparison) and not free_names(s.formula):
             self.diagnostics.warn(
                 "CL312",
                 "This does not depend on the model: it is the same in every spec.",

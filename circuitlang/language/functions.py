@@ -198,7 +198,9 @@ def _groups(ev: Evaluator, e: syntax.Call, env: Environment) -> Items:
         meet = sets.intersection(group, present)
         if meet.members:
             members.append(meet)
-            labels.append(name)
+            places = {m.place for m in meet.members}
+            place = places.pop() if len(places) == 1 else None
+            labels.append(f"{name} @ {place}" if place else name)
     return Items(tuple(members), tuple(labels))
 
 

@@ -115,18 +115,23 @@ def _checked_folder(reference: str, base: Path) -> Path:
     except (OSError, RuntimeError) as error:
         raise ModelNotFound(reference, f"cannot be read as a folder: {error}") from error
     if not is_folder:
-        near = _model_folders(folder.parent)
-        raise ModelNotFound(reference, f"there is no folder {folder}", near)
+        near = _model_folders(folder.parent, base)
+        raise ModelNotFound(reference, "there is no such folder", near)
     if not (folder / "config.json").is_file():
-        raise ModelNotFound(reference, f"{folder} holds no config.json", _model_folders(folder))
+        near = _model_folders(folder, base)
+        raise ModelNotFound(reference, "the folder holds no config.json", near)
     return folder
 
 
-def _model_folders(folder: Path, limit: int = 4) -> tuple[str, ...]:
+def _model_folders(folder: Path, base: Path, limit: int = 4) -> tuple[str, ...]:
+    """Model folders inside `folder`, as a spec in `base` would name them."""
     try:
-        return tuple(str(path.parent) for path in sorted(folder.glob("*/config.json"))[:limit])
+        found = [path.parent for path in sorted(folder.glob("*/config.json"))[:limit]]
     except OSError:
         return ()
+    home = base.resolve()
+    inside = [path for path in found if path.is_relative_to(home)]
+    return tuple(f"./{path.relative_to(home).as_posix()}" for path in inside)
 
 
 # ---------------------------------------------------------------- SmolLM2 and the cache

@@ -74,7 +74,7 @@ def parse(source: Source, diagnostics: Diagnostics) -> syntax.File:
 def parse_expression(source: Source, diagnostics: Diagnostics) -> syntax.Expression | None:
     """A single expression or formula, as `circ eval` takes it."""
     prefix = "claim it: "
-    wrapped = Source(source.name, prefix + source.text, source.folder)
+    wrapped = Source(source.name, prefix + source.text, source.folder, len(prefix))
     file = parse(wrapped, diagnostics)
     claims = [s for s in file.statements if isinstance(s, syntax.Claim)]
     return claims[0].formula if len(claims) == 1 and len(file.statements) == 1 else None

@@ -11,11 +11,15 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Source:
-    """A text and the name that messages give it. `folder` is where relative files are looked up."""
+    """A text and the name that messages give it. `folder` is where relative files are looked up.
+
+    `hidden` characters at the start were put there by the tool and are not shown or counted.
+    """
 
     name: str
     text: str
     folder: Path
+    hidden: int = 0
 
     @cached_property
     def line_starts(self) -> tuple[int, ...]:
@@ -24,10 +28,13 @@ class Source:
     def line_and_column(self, offset: int) -> tuple[int, int]:
         """Both counted from 1; columns count characters."""
         line = bisect_right(self.line_starts, offset) - 1
-        return line + 1, offset - self.line_starts[line] + 1
+        hidden = self.hidden if line == 0 else 0
+        return line + 1, max(1, offset - self.line_starts[line] + 1 - hidden)
 
     def line(self, number: int) -> str:
-        return self.text.splitlines()[number - 1] if self.text.splitlines()[number - 1 :] else ""
+        lines = self.text.splitlines()
+        text = lines[number - 1] if number <= len(lines) else ""
+        return text[self.hidden :] if number == 1 else text
 
     def span(self, start: int, end: int) -> Span:
         return Span(self, start, end)

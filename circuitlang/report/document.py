@@ -14,7 +14,9 @@ SCHEMA_VERSION = "1"
 
 
 class Form(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, ser_json_inf_nan="null"
+    )
 
 
 class DiagnosticForm(Form):
@@ -109,9 +111,11 @@ class RunForm(Form):
     with_: str = Field(serialization_alias="with", validation_alias="with")
     free: tuple[str, ...]
     n: int
-    mean: float
-    sd: float
-    values: tuple[float, ...] | None = Field(description="one per prompt, with --per-example")
+    mean: float | None
+    sd: float | None
+    values: tuple[float | None, ...] | None = Field(
+        description="one per prompt, with --per-example"
+    )
 
 
 class MemberForm(Form):
@@ -156,7 +160,7 @@ class ReportForm(Form):
     name: str
     sentence: str | None
     label: str
-    value: float
+    value: float | None = Field(description="None when it is not a finite number")
     low: float | None
     high: float | None
     n: int

@@ -52,7 +52,7 @@ def interval(low: float | None, high: float | None, decimals: int | None = None)
     return f"[{left}, {right}]"
 
 
-def print_document(document: CheckDocument, console: Console) -> None:
+def print_document(document: CheckDocument, console: Console, per_example: bool = False) -> None:
     """Verdict table, reasons, preconditions that failed, and the last line that says it all."""
     if document.claims:
         console.print(_claims(document))
@@ -60,6 +60,8 @@ def print_document(document: CheckDocument, console: Console) -> None:
         _explain(claim, console)
     if document.reports:
         console.print(_reports(document))
+    if per_example:
+        console.print(_per_example(document))
     for found in document.preconditions:
         if not found.passed:
             console.print(f"[bold magenta]{found.code}[/] {found.title}: {found.detail}")
@@ -108,7 +110,12 @@ def _verdict(claim: ClaimForm) -> Text:
 def _explain(claim: ClaimForm, console: Console) -> None:
     """One line a claim that needs one: which member, why not `holds`, what would decide it."""
     said = []
-    if claim.worst is not None and claim.verdict != "invalid":
+    if claim.verdict == "invalid":
+        if claim.reason:
+            line = Text(f"  {claim.name}: ", style="bold")
+            console.print(line.append(claim.reason, style="not bold"), soft_wrap=True)
+        return
+    if claim.worst is not None:
         said.append(_which(claim))
     if claim.failed:
         shown = ", ".join(claim.failed[:6]) + (", ..." if len(claim.failed) > 6 else "")

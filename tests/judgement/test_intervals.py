@@ -67,7 +67,7 @@ def test_a_whole_number_on_every_prompt_proves_nothing():
     fake = Fake().put(metric=RANK, M=np.full(50, 3.0))
     found = fake.decide(compare(F("M", metric=RANK), "<=", 3.5))
     assert found.verdict == "undecided"
-    assert "same whole number" in found.reason
+    assert "the same value" in found.reason
 
 
 def test_runs_that_agree_prompt_by_prompt_agree_exactly():
@@ -264,4 +264,4 @@ def test_a_count_that_never_varies_is_no_bit():
     for target in ("prompts", "templates"):
         decision = fake.decide(compare(F("A", metric=RANK), "<=", 0.5), target=target)
         assert decision.verdict == "undecided"
-        assert "whole number" in (decision.reason or "")
+        assert "the same value" in (decision.reason or "")

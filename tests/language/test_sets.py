@@ -106,7 +106,7 @@ def test_nodes_stand_where_the_circuit_has_them():
 
 def test_groups_are_met_with_the_circuit():
     found = [label for label, _, _ in value("[F(c - g) for g in groups(c)]", CIRCUIT)]
-    assert found == ["early", "late"]
+    assert found == ["early @ A2", "late @ END"]
     assert 3 in at("M - nodes(c & early)", CIRCUIT)
 
 

@@ -93,13 +93,13 @@ def test_a_folder_without_a_config_is_no_model_unless_asked_for(tmp_path: Path) 
     write(tmp_path / "gpt2" / "inner")
     with pytest.raises(ModelNotFound, match="no config") as caught:
         find("./gpt2", None, tmp_path)
-    assert caught.value.suggestions == (str(tmp_path / "gpt2" / "inner"),)
+    assert caught.value.suggestions == ("./gpt2/inner",)
 
 
 @pytest.mark.parametrize(
     ("reference", "reason"),
     [
-        ("./nowhere", "no folder"),
+        ("./nowhere", "no such folder"),
         ("", "no name"),
         ("a/b/c", "not a hub name"),
         ("two words", "not a hub name"),

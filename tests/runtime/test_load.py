@@ -54,7 +54,7 @@ def test_loading_a_folder_writes_nothing_to_the_terminal(folder, capfd):
 def test_missing_folder(folder):
     reference = reference_to(folder)
     shutil.rmtree(folder)
-    assert "no folder" in failure(reference).reason
+    assert "no such folder" in failure(reference).reason
 
 
 def test_damaged_weights(folder):
