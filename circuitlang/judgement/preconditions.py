@@ -77,13 +77,14 @@ def denominator(estimator: Estimator, guard: Guard, target: str) -> Precondition
     """
     affine = guard.affine
     estimate = estimator.affine(affine, target)
+    name = describe(affine)
+    title = f"{name} is {'positive' if guard.positive else 'not 0'}"
     if estimate.reason:
-        return None
+        nothing = Precondition("P2", title, False, f"{name} is 0 on every prompt")
+        return None if estimate.value else nothing
     low, high = estimate.bounds((1 - LEVEL) / 2)
     noise = estimator.affine_margin(affine)
     least = max(noise, SMALL_DENOMINATOR * estimate.sd)
-    name = describe(affine)
-    title = f"{name} is {'positive' if guard.positive else 'not 0'}"
     said = f"{name} is {estimate.value:.4g}, 95% interval {low:.4g}..{high:.4g}"
     if guard.positive and high < 0:
         said += ": a threshold that scales with it points the wrong way. Divide by it instead: `... / effect`"
