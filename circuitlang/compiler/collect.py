@@ -22,6 +22,7 @@ from circuitlang.language.spec import (
     Mean,
     Measurement,
     Metric,
+    MetricExpression,
     MetricOperation,
     Number,
     Operation,
@@ -186,9 +187,10 @@ def _setting(m: Measurement) -> Setting:
     return Setting(whole, floor, m.metric)
 
 
-def reference_runs(metric: Metric) -> list[Run]:
+def reference_runs(expression: MetricExpression) -> list[Run]:
     """The runs whose logits a metric compares with."""
-    found, stack = [], [metric.expression]
+    found: list[Run] = []
+    stack = [expression]
     while stack:
         part = stack.pop()
         if isinstance(part, Divergence):
@@ -203,5 +205,5 @@ def all_runs(requests: Requests) -> tuple[Run, ...]:
     found: dict[Run, None] = dict.fromkeys(requests)
     for metrics in requests.values():
         for metric in metrics:
-            found.update(dict.fromkeys(reference_runs(metric)))
+            found.update(dict.fromkeys(reference_runs(metric.expression)))
     return tuple(found)

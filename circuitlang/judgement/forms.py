@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 
-from circuitlang.language.functions import operation
+from circuitlang.language.numbers import operation
 from circuitlang.language.spec import (
     Aggregate,
     Comparison,

@@ -11,9 +11,11 @@ from typing import Any
 from circuitlang.language import functions, sets, syntax
 from circuitlang.language.definitions import Definitions
 from circuitlang.language.diagnostics import Diagnostics, Reject, suggestion
+from circuitlang.language.domains import listed
 from circuitlang.language.edges import END, NOTHING, Place, Position, uniform
 from circuitlang.language.environment import Environment
 from circuitlang.language.iteration import Iteration
+from circuitlang.language.numbers import operation
 from circuitlang.language.runs import RunBuilder
 from circuitlang.language.spec import (
     Both,
@@ -74,7 +76,7 @@ class Evaluator(Iteration):
             case syntax.At():
                 return self.at(e, env)
             case syntax.Negation(operand):
-                return functions.operation("neg", (self.number(operand, env),))
+                return operation("neg", (self.number(operand, env),))
             case syntax.Binary():
                 return self.binary(e, env)
             case syntax.Quantifier():
@@ -203,7 +205,7 @@ class Evaluator(Iteration):
         return self.listed(e, self.value(e, env), env)
 
     def listed(self, e: Expression, value: Any, env: Environment) -> list[tuple[Any, str]]:
-        return functions.listed(self, e, value, env)
+        return listed(self, e, value, env)
 
     def binary(self, e: syntax.Binary, env: Environment) -> Any:
         match e.operator:
@@ -227,7 +229,7 @@ class Evaluator(Iteration):
                     raise self.fail(
                         "CL106", "This divides by zero.", e.right, "divide by `effect` or `F(M)`"
                     )
-                return functions.operation(e.operator, (left, right))
+                return operation(e.operator, (left, right))
             case _:
                 return Comparison(e.operator, self.number(e.left, env), self.number(e.right, env))
 
@@ -258,7 +260,7 @@ class Evaluator(Iteration):
     def sum(self, e: syntax.Binary, env: Environment) -> Any:
         left, right = self.value(e.left, env), self.value(e.right, env)
         if isinstance(left, Numbers) and isinstance(right, Numbers) and e.operator != "&":
-            return functions.operation(e.operator, (left, right))
+            return operation(e.operator, (left, right))
         if isinstance(left, Place) and isinstance(right, Constant) and e.operator != "&":
             return self.shifted(left, right, e)
         set_like = (Nodes, Edges, Items)

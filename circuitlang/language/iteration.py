@@ -9,10 +9,11 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
-from circuitlang.language import functions, syntax
+from circuitlang.language import syntax
+from circuitlang.language.domains import LARGEST_EXPANSION
 from circuitlang.language.environment import Environment, describe
-from circuitlang.language.functions import LARGEST_EXPANSION
 from circuitlang.language.inline import count
+from circuitlang.language.numbers import constant_comparison, operation
 from circuitlang.language.set_expressions import SetExpressions
 from circuitlang.language.spec import Aggregate, Comparison, Constant, Quantified
 from circuitlang.language.syntax import Expression
@@ -62,7 +63,7 @@ class Iteration(SetExpressions):
     def constant(self, e: Expression, env: Environment) -> bool:
         value = self.value(e, env)
         if isinstance(value, Comparison):
-            outcome = functions.constant_comparison(value)
+            outcome = constant_comparison(value)
             if outcome is not None:
                 return outcome
         raise self.fail(
@@ -193,7 +194,7 @@ class Iteration(SetExpressions):
                 "CL106", "`share` counts prompts.", e, "write `share(... for x in examples)`"
             )
         values = tuple(self.number(body, inner) for inner in environments)
-        return functions.operation(e.name.text, values)
+        return operation(e.name.text, values)
 
     def level(self, e: syntax.Call, leading: list[Expression], env: Environment) -> float | None:
         if e.name.text != "quantile":

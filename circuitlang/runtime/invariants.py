@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from circuitlang.compiler.collect import reference_runs
 from circuitlang.language.architecture import INPUT, LOGITS, Architecture, Node
 from circuitlang.language.edges import NOTHING, EdgeSet, uniform
 from circuitlang.language.prompt import Prompt, PromptSet
@@ -28,7 +29,7 @@ from circuitlang.language.spec import (
 from circuitlang.runtime import reference
 from circuitlang.runtime.ablation import Ablations, Values, token_tensor
 from circuitlang.runtime.measure import Plan, Requests, check_prompts, chunks, explained_memory
-from circuitlang.runtime.metrics import Evaluation, Vector, heads_watched, reference_runs
+from circuitlang.runtime.metrics import Evaluation, Vector, heads_watched
 from circuitlang.runtime.models import LoadedModel
 from circuitlang.runtime.reference import Outcome
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from circuitlang.compiler.collect import reference_runs
 from circuitlang.language.prompt import Prompt, PromptSet
 from circuitlang.language.spec import Ablation, Metric, Run
 from circuitlang.runtime import reference
@@ -24,7 +25,6 @@ from circuitlang.runtime.metrics import (
     Vector,
     heads_watched,
     positions_read,
-    reference_runs,
 )
 from circuitlang.runtime.models import LoadedModel
 from circuitlang.runtime.reference import Outcome

@@ -65,11 +65,6 @@ def leaves(expression: MetricExpression) -> Iterator[MetricExpression]:
         yield expression
 
 
-def reference_runs(expression: MetricExpression) -> list[Run]:
-    """The runs whose logits the expression compares with."""
-    return [leaf.reference for leaf in leaves(expression) if isinstance(leaf, Divergence)]
-
-
 def heads_watched(expression: MetricExpression) -> list[Node]:
     return [leaf.head for leaf in leaves(expression) if isinstance(leaf, AttentionScore)]
 
