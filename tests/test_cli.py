@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -211,14 +212,30 @@ def test_an_unreachable_hub_is_said_in_words(tmp_path: Path):
     assert "CL209" in lint.stderr
 
 
-def test_ctrl_c_leaves_cleanly():
+@pytest.mark.parametrize("seconds", [1.5, 4.0])
+def test_ctrl_c_leaves_cleanly(seconds: float):
+    """While libraries are imported, and while runs are executed."""
     with subprocess.Popen(
         [sys.executable, "-m", "circuitlang.cli", "check", str(LONG), "--samples", "6000"],
         stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
     ) as process:  # fmt: skip
-        time.sleep(3)
+        time.sleep(seconds)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Traceback" not in err
     assert out == ""
+
+
+def test_ctrl_c_that_a_library_swallows_ends_the_next_step():
+    from rich.console import Console
+
+    from circuitlang.report.progress import Bars
+
+    bars = Bars(Console(stderr=True), enabled=False)
+    with bars:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            bars.stage("loading")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from types import TracebackType
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
 class Bars:
-    """A context manager that implements the pipeline's `Progress`; silent when not enabled."""
+    """A context manager that implements the pipeline's `Progress`; silent when not enabled.
+
+    Ctrl-C is remembered as well as raised: a library that is being imported may swallow the
+    exception, and then the next step of the check ends it.
+    """
 
     def __init__(self, console: Console, enabled: bool) -> None:
         self.bars = Progress(
@@ -22,10 +29,22 @@ class Bars:
             disable=not enabled,
         )
         self.task = self.bars.add_task("starting", total=None)
+        self.interrupted = False
+        self.previous: Any = None
 
     def __enter__(self) -> Bars:
+        if threading.current_thread() is threading.main_thread():
+            self.previous = signal.signal(signal.SIGINT, self._interrupt)
         self.bars.start()
         return self
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self.interrupted = True
+        raise KeyboardInterrupt
+
+    def _go_on(self) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
 
     def __exit__(
         self,
@@ -34,9 +53,13 @@ class Bars:
         trace: TracebackType | None,
     ) -> None:
         self.bars.stop()
+        if self.previous is not None:
+            signal.signal(signal.SIGINT, self.previous)
 
     def stage(self, text: str) -> None:
+        self._go_on()
         self.bars.update(self.task, description=text, completed=0, total=None)
 
     def runs(self, done: int, total: int) -> None:
+        self._go_on()
         self.bars.update(self.task, completed=done, total=total)
