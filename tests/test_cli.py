@@ -212,12 +212,17 @@ def test_an_unreachable_hub_is_said_in_words(tmp_path: Path):
     assert "CL209" in lint.stderr
 
 
+def heed_ctrl_c() -> None:
+    """Jobs in the background, where tests may run, pass on that they ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.mark.parametrize("seconds", [1.5, 4.0])
 def test_ctrl_c_leaves_cleanly(seconds: float):
     """While libraries are imported, and while runs are executed."""
     with subprocess.Popen(
         [sys.executable, "-m", "circuitlang.cli", "check", str(LONG), "--samples", "6000"],
-        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
+        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, preexec_fn=heed_ctrl_c,
     ) as process:  # fmt: skip
         time.sleep(seconds)
         process.send_signal(signal.SIGINT)
@@ -227,11 +232,13 @@ def test_ctrl_c_leaves_cleanly(seconds: float):
     assert out == ""
 
 
-def test_ctrl_c_that_a_library_swallows_ends_the_next_step():
+def test_ctrl_c_that_a_library_swallows_ends_the_next_step(request: pytest.FixtureRequest):
     from rich.console import Console
 
     from circuitlang.report.progress import Bars
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     bars = Bars(Console(stderr=True), enabled=False)
     with bars:
         with contextlib.suppress(KeyboardInterrupt):

@@ -15,7 +15,8 @@ class Bars:
     """A context manager that implements the pipeline's `Progress`; silent when not enabled.
 
     Ctrl-C is remembered as well as raised: a library that is being imported may swallow the
-    exception, and then the next step of the check ends it.
+    exception, and then the next step of the check ends it. Where Ctrl-C is ignored, as it is
+    for jobs in the background, it stays so.
     """
 
     def __init__(self, console: Console, enabled: bool) -> None:
@@ -33,7 +34,8 @@ class Bars:
         self.previous: Any = None
 
     def __enter__(self) -> Bars:
-        if threading.current_thread() is threading.main_thread():
+        here = threading.current_thread() is threading.main_thread()
+        if here and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             self.previous = signal.signal(signal.SIGINT, self._interrupt)
         self.bars.start()
         return self
