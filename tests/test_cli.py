@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -232,7 +231,9 @@ def test_ctrl_c_leaves_cleanly(seconds: float):
     assert out == ""
 
 
-def test_ctrl_c_that_a_library_swallows_ends_the_next_step(request: pytest.FixtureRequest):
+def test_the_first_ctrl_c_ends_the_next_step_and_the_second_this_one(
+    request: pytest.FixtureRequest,
+):
     from rich.console import Console
 
     from circuitlang.report.progress import Bars
@@ -240,9 +241,12 @@ def test_ctrl_c_that_a_library_swallows_ends_the_next_step(request: pytest.Fixtu
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     bars = Bars(Console(stderr=True), enabled=False)
-    with bars:
-        with contextlib.suppress(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-        with pytest.raises(KeyboardInterrupt):
-            bars.stage("loading")
+    bars.__enter__()
+    signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        bars.stage("loading")
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        bars.__exit__(None, None, None)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

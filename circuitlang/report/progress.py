@@ -14,9 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 class Bars:
     """A context manager that implements the pipeline's `Progress`; silent when not enabled.
 
-    Ctrl-C is remembered as well as raised: a library that is being imported may swallow the
-    exception, and then the next step of the check ends it. Where Ctrl-C is ignored, as it is
-    for jobs in the background, it stays so.
+    The first Ctrl-C ends the check before its next step, so that no library is left half way;
+    the second ends it at once. Where Ctrl-C is ignored, as it is for jobs in the background, it
+    stays so.
     """
 
     def __init__(self, console: Console, enabled: bool) -> None:
@@ -41,8 +41,10 @@ class Bars:
         return self
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
         self.interrupted = True
-        raise KeyboardInterrupt
+        self.bars.console.print("stopping before the next step; Ctrl-C again stops at once")
 
     def _go_on(self) -> None:
         if self.interrupted:
@@ -57,6 +59,8 @@ class Bars:
         self.bars.stop()
         if self.previous is not None:
             signal.signal(signal.SIGINT, self.previous)
+        if kind is None:
+            self._go_on()
 
     def stage(self, text: str) -> None:
         self._go_on()
