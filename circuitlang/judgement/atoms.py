@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from circuitlang.judgement.forms import Affine, Atom
-from circuitlang.judgement.parts import RELATIONS, measurements, walk
+from circuitlang.judgement.parts import measurements, walk
 from circuitlang.language.spec import (
     Each,
     Mean,
@@ -11,6 +11,7 @@ from circuitlang.language.spec import (
     Rows,
     TopToken,
 )
+from circuitlang.language.syntax import RELATIONS
 
 DataSet = tuple[str, Rows]
 

@@ -19,7 +19,7 @@ from circuitlang.judgement.forms import (
     NoFormError,
     form_of,
 )
-from circuitlang.judgement.parts import RELATIONS, measurements, quantile_level, walk
+from circuitlang.judgement.parts import measurements, quantile_level, walk
 from circuitlang.language.spec import (
     Aggregate,
     Both,
@@ -33,6 +33,7 @@ from circuitlang.language.spec import (
     Quantified,
     Within,
 )
+from circuitlang.language.syntax import RELATIONS
 
 DIRECTIONS = (">=", ">", "<=", "<")
 

@@ -14,8 +14,6 @@ from circuitlang.language.spec import (
     Operation,
 )
 
-RELATIONS = frozenset([">=", "<=", ">", "<", "==", "!="])
-
 
 def parts_of(number: Number) -> tuple[Number, ...]:
     """The numbers directly inside a number."""

@@ -13,7 +13,7 @@ from circuitlang.language.domains import only_argument
 from circuitlang.language.edges import Place
 from circuitlang.language.grammar import METRIC_FUNCTIONS
 from circuitlang.language.numbers import operation
-from circuitlang.language.spec import Aggregate, Comparison, Constant, Each
+from circuitlang.language.spec import Constant
 from circuitlang.language.syntax import Expression
 from circuitlang.language.unparse import unparse
 from circuitlang.language.values import (
@@ -240,14 +240,3 @@ def call(ev: Evaluator, e: syntax.Call, env: Environment) -> Any:
         e.name,
         suggestion(name, known) or "the built-in measures are faithfulness, necessity, drop, ...",
     )
-
-
-def contains_each(number: Any) -> bool:
-    """Whether a per-prompt value occurs outside an aggregate."""
-    if isinstance(number, Each):
-        return True
-    if isinstance(number, Aggregate):
-        return False
-    if isinstance(number, Comparison):
-        return contains_each(number.left) or contains_each(number.right)
-    return any(map(contains_each, getattr(number, "operands", ())))

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _TOKEN_SCORES = ("logit", "logprob", "prob", "rank")
 _UNARY = ("abs", "square", "sqrt", "log", "exp")
-_RELATIONS = ("<", "<=", ">", ">=", "==", "!=")
 _LOWER = -1
 _BUILT_FROM = "a metric is built from logit, prob, logprob, rank, kl, loss, attention, indicator"
 
@@ -210,7 +209,7 @@ class MetricBuilder:
 
     def condition(self, e: Expression) -> MetricExpression:
         if isinstance(e, syntax.Binary):
-            if e.operator in _RELATIONS:
+            if e.operator in syntax.RELATIONS:
                 return MetricOperation(
                     e.operator, (self.expression(e.left), self.expression(e.right))
                 )

@@ -26,6 +26,7 @@ from circuitlang.language.spec import (
     TokenScore,
     TopToken,
 )
+from circuitlang.language.syntax import RELATIONS
 from circuitlang.runtime import reference
 from circuitlang.runtime.ablation import Ablations, Values, token_tensor
 from circuitlang.runtime.measure import Plan, Requests, check_prompts, chunks, explained_memory
@@ -33,7 +34,6 @@ from circuitlang.runtime.metrics import Evaluation, Vector, heads_watched
 from circuitlang.runtime.models import LoadedModel
 from circuitlang.runtime.reference import Outcome
 
-RELATIONS = frozenset(["<", "<=", ">", ">=", "==", "!="])
 LIMITS = {"float32": 1e-4, "float64": 1e-6}
 
 

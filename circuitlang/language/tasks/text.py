@@ -25,7 +25,6 @@ from circuitlang.language.tasks.text_values import (
 
 LONGEST_TEXT = 100_000
 LARGEST_LIST = 20_000_000
-_RELATIONS = ("==", "!=", "<", "<=", ">", ">=")
 
 Bindings = Mapping[str, Value]
 
@@ -148,7 +147,7 @@ class Evaluator:
             case "in":
                 return self._within(e, bindings)
         left, right = self._value(e.left, bindings), self._value(e.right, bindings)
-        if e.operator in _RELATIONS:
+        if e.operator in syntax.RELATIONS:
             holds = compare(e.operator, left, right)
             if holds is None:
                 raise self._clash(e, left, right)
