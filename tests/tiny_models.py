@@ -13,10 +13,17 @@ from circuitlang.language.spec import ModelReference
 
 VOCABULARY = 40
 CONTEXT = 24
-FAMILIES = ("gpt2", "neox", "neox_sequential", "llama", "qwen2")
+WINDOW = 4
+PRE_NORM = (
+    "gpt2", "neox", "neox_sequential", "llama", "mistral", "qwen2", "qwen2_window", "qwen3",
+)  # fmt: skip
+POST_NORM = ("gemma2", "gemma3")
+FAMILIES = PRE_NORM + POST_NORM
 
 
 def config_of(family: str) -> Any:
+    """Two layers of four heads. `WINDOW` is shorter than the prompts of the tests, Gemma 2's
+    caps are lower than its scores, and Gemma 3 has one local and one global layer."""
     import transformers as hf
 
     common = {"vocab_size": VOCABULARY, "bos_token_id": 1, "eos_token_id": 1}
@@ -32,8 +39,27 @@ def config_of(family: str) -> Any:
     if family.startswith("neox"):
         parallel = family == "neox"
         return hf.GPTNeoXConfig(use_parallel_residual=parallel, **sizes, **common)
-    kind = {"llama": hf.LlamaConfig, "qwen2": hf.Qwen2Config}[family]
-    return kind(num_key_value_heads=2, **sizes, **common)
+    grouped = {"num_key_value_heads": 2, **sizes, **common}
+    wide = {"head_dim": 12, **grouped}
+    gemma = {"query_pre_attn_scalar": 10, "sliding_window": WINDOW, **wide}
+    match family:
+        case "llama":
+            return hf.LlamaConfig(**grouped)
+        case "mistral":
+            return hf.MistralConfig(sliding_window=WINDOW, **grouped)
+        case "qwen2":
+            return hf.Qwen2Config(**grouped)
+        case "qwen2_window":
+            window = {"sliding_window": WINDOW, "max_window_layers": 1}
+            return hf.Qwen2Config(use_sliding_window=True, **window, **grouped)
+        case "qwen3":
+            return hf.Qwen3Config(**wide)
+        case "gemma2":
+            caps = {"attn_logit_softcapping": 1.5, "final_logit_softcapping": 15.0}
+            return hf.Gemma2Config(**caps, **gemma)
+        case "gemma3":
+            return hf.Gemma3TextConfig(layer_types=["sliding_attention", "full_attention"], **gemma)
+    raise ValueError(family)
 
 
 def save_model(family: str, folder: Path, seed: int = 0) -> Path:
@@ -48,6 +74,8 @@ def save_model(family: str, folder: Path, seed: int = 0) -> Path:
         for name, parameter in model.named_parameters():
             scale = 0.4 if parameter.ndim > 1 else 0.3
             centre = 1.0 if "norm" in name or ("ln_" in name and name.endswith("weight")) else 0.0
+            if family in POST_NORM:
+                centre = 0.0
             parameter.copy_(centre + scale * torch.randn_like(parameter))
     model.save_pretrained(folder)
     words = {"<unk>": 0, "<bos>": 1} | {f"w{i}": i for i in range(2, VOCABULARY)}

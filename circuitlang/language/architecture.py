@@ -32,6 +32,7 @@ class Shape:
     vocab: int
     parallel: bool = False
     mlps: bool = True
+    post_norm: bool = False
     context: int | None = None
     family: str = ""
 
@@ -168,13 +169,13 @@ class Architecture:
         return (mask >> self.offsets[receiver]) & ((1 << self.counts[receiver]) - 1)
 
     def edge(self, number: int) -> Edge:
-        receiver = self._receiver_of(number)
+        receiver = self.receiver_of(number)
         return Edge(self.senders[number - self.offsets[receiver]], self.receivers[receiver])
 
     def edges(self, mask: int) -> Iterator[Edge]:
         return (self.edge(number) for number in bits(mask))
 
-    def _receiver_of(self, number: int) -> int:
+    def receiver_of(self, number: int) -> int:
         from bisect import bisect_right
 
         return bisect_right(self.offsets, number) - 1
@@ -197,6 +198,12 @@ def architecture(shape: Shape) -> Architecture:
 
 def bits(mask: int) -> Iterator[int]:
     """The numbers of the set bits, ascending."""
+    if 8 * mask.bit_count() < mask.bit_length():
+        while mask:
+            low = mask & -mask
+            yield low.bit_length() - 1
+            mask ^= low
+        return
     data = mask.to_bytes((mask.bit_length() + 7) // 8, "little")
     for index, byte in enumerate(data):
         while byte:

@@ -8,6 +8,16 @@ SMOLLM2 = "smollm2-135m"
 SMOLLM2_TITLE = "SmolLM2-135M-Instruct (Q4_1)"
 SMOLLM2_SHAPE = Shape(30, 9, 3, 576, 64, 1536, 49152, context=8192, family="llama")
 
+GEMMA2_2B_SHAPE = Shape(
+    26, 8, 4, 2304, 256, 9216, 256000, post_norm=True, context=8192, family="gemma2"
+)
+GEMMA3_270M_SHAPE = Shape(
+    18, 4, 1, 640, 256, 2048, 262144, post_norm=True, context=32768, family="gemma3_text"
+)
+GEMMA3_1B_SHAPE = Shape(
+    26, 4, 1, 1152, 256, 6912, 262144, post_norm=True, context=32768, family="gemma3_text"
+)
+
 
 def _gpt2(layers: int, heads: int, d_model: int) -> Shape:
     return Shape(
@@ -73,6 +83,17 @@ KNOWN: dict[str, Shape] = {
         32, 15, 5, 960, 64, 2560, 49152, context=8192, family="llama"
     ),
     "Qwen/Qwen2.5-0.5B": Shape(24, 14, 2, 896, 64, 4864, 151936, context=32768, family="qwen2"),
+    "Qwen/Qwen3-0.6B": Shape(28, 16, 8, 1024, 128, 3072, 151936, context=40960, family="qwen3"),
+    "Qwen/Qwen3-1.7B": Shape(28, 16, 8, 2048, 128, 6144, 151936, context=40960, family="qwen3"),
+    "mistralai/Mistral-7B-v0.1": Shape(
+        32, 32, 8, 4096, 128, 14336, 32000, context=32768, family="mistral"
+    ),
+    "google/gemma-2-2b": GEMMA2_2B_SHAPE,
+    "google/gemma-2-2b-it": GEMMA2_2B_SHAPE,
+    "google/gemma-3-270m": GEMMA3_270M_SHAPE,
+    "google/gemma-3-270m-it": GEMMA3_270M_SHAPE,
+    "google/gemma-3-1b-pt": GEMMA3_1B_SHAPE,
+    "google/gemma-3-1b-it": GEMMA3_1B_SHAPE,
     "meta-llama/Llama-3.2-1B": Shape(
         16, 32, 8, 2048, 64, 8192, 128256, context=131072, family="llama"
     ),

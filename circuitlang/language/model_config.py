@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from circuitlang.language.architecture import Shape
@@ -14,7 +15,7 @@ def shape_from_config(config: Mapping[str, Any]) -> Shape:
     reader = READERS.get(family)
     if reader is None:
         what = f"models of type {family!r}" if family else "configs without a model_type"
-        why = POST_NORM if family.startswith("gemma") else f"supported are {', '.join(READERS)}"
+        why = REFUSED.get(family, f"supported are {', '.join(READERS)}")
         raise ValueError(f"{what} are not supported yet; {why}")
     try:
         shape = reader(config, family)
@@ -29,7 +30,9 @@ def shape_from_config(config: Mapping[str, Any]) -> Shape:
     return shape
 
 
-POST_NORM = "their blocks normalise or scale what they write, which needs its own semantics"
+REFUSED = {
+    "gemma3": "they read images too; a text-only Gemma 3 has the type 'gemma3_text'",
+}
 
 
 def _read_gpt2(config: Mapping[str, Any], family: str) -> Shape:
@@ -79,11 +82,24 @@ def _read_llama(config: Mapping[str, Any], family: str) -> Shape:
     )
 
 
+def _read_qwen3(config: Mapping[str, Any], family: str) -> Shape:
+    return _read_llama({**config, "head_dim": config["head_dim"]}, family)
+
+
+def _read_gemma(config: Mapping[str, Any], family: str) -> Shape:
+    if config.get("use_bidirectional_attention"):
+        raise ValueError("its attention also looks ahead (use_bidirectional_attention)")
+    required = {name: config[name] for name in ("head_dim", "num_key_value_heads")}
+    return replace(_read_llama({**config, **required}, family), post_norm=True)
+
+
 READERS: dict[str, Callable[[Mapping[str, Any], str], Shape]] = {
     "gpt2": _read_gpt2,
     "gpt_neox": _read_gpt_neox,
     "llama": _read_llama,
     "mistral": _read_llama,
     "qwen2": _read_llama,
-    "qwen3": _read_llama,
+    "qwen3": _read_qwen3,
+    "gemma2": _read_gemma,
+    "gemma3_text": _read_gemma,
 }

@@ -27,6 +27,7 @@ from circuitlang.language.models import (
     suggestions,
 )
 from circuitlang.language.spec import ModelReference
+from circuitlang.runtime.adapters import Adapter, Unadapted, adapter_for, prove
 from circuitlang.runtime.precision import precision
 from circuitlang.runtime.quiet import quiet
 from circuitlang.runtime.smollm2 import ensure_smollm2
@@ -36,6 +37,7 @@ Progress = Callable[[str], None]
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 LOAD_LIMIT = 1e-4
+ADAPTER_LIMITS = {torch.float32: 1e-5, torch.float64: 1e-9}
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +46,8 @@ class LoadedModel:
 
     `plain` is the model as published; `bridge` has the hooks. `loading_error` is the
     largest difference of their logits on random tokens, relative to the largest logit.
+    `adapter` lets the fast executor compute single nodes; None says, with `adapter_note`, why
+    runs go through the reference executor instead.
     """
 
     reference: ModelReference
@@ -54,6 +58,8 @@ class LoadedModel:
     device: torch.device
     dtype: torch.dtype
     loading_error: float
+    adapter: Adapter | None = None
+    adapter_note: str = ""
 
     @property
     def shape(self) -> Shape:
@@ -93,9 +99,12 @@ def load(reference: ModelReference, base: Path, device: str, progress: Progress)
         plain.requires_grad_(False)
         bridge = _bridge(plain, dtype)
         error = _check_twin(name, plain, bridge, shape)
+        adapter, note = _adapter(plain, dtype)
     if found.commit is None and found.kind == "hub":
         found = find(name, reference.revision, base)
-    return LoadedModel(reference, found, architecture(shape), plain, bridge, where, dtype, error)
+    return LoadedModel(
+        reference, found, architecture(shape), plain, bridge, where, dtype, error, adapter, note
+    )
 
 
 def _device(name: str, device: str) -> torch.device:
@@ -237,6 +246,18 @@ def _check_twin(name: str, plain: Any, bridge: Any, shape: Shape) -> float:
             "this architecture is not supported by the installed transformer-lens",
         )
     return error
+
+
+def _adapter(plain: Any, dtype: torch.dtype) -> tuple[Adapter | None, str]:
+    """An adapter that has shown to compute the model's own logits, or why there is none."""
+    try:
+        adapter = adapter_for(plain)
+    except Unadapted as problem:
+        return None, problem.reason
+    error = prove(adapter, plain, dtype)
+    if not error <= ADAPTER_LIMITS[dtype]:
+        return None, f"its adapter computes other logits (relative error {error:.1e})"
+    return adapter, ""
 
 
 # ---------------------------------------------------------------- errors in words

@@ -7,9 +7,16 @@ recorded, and everything a node reads is overwritten by the sum the semantics as
     attention output biases of earlier layers (no head owns them)
     + for every earlier sender, its recomputed value if the edge is in the set, else its ablated one
 
+Where blocks normalise what they write (`Shape.post_norm`), every earlier layer adds instead
+
+    its attention norm of (output bias + for every head its recomputed or ablated value)
+    + its MLP's recomputed or ablated value
+
+so heads are recorded before that norm and MLPs after theirs.
+
 Sums are in float64, because residual entries may reach thousands. To save work a sum
 starts from a similar one that is already known: all senders recomputed, all ablated, or what a
-receiver of the layer before was given.
+receiver of the layer before was given. The latest normed mixtures of heads are kept.
 """
 
 from __future__ import annotations
@@ -28,6 +35,7 @@ from circuitlang.runtime.precision import precision
 
 Hook = tuple[str, Callable[..., Any]]
 BLOCK = 32
+MIXTURE_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,7 @@ class Outcome:
 def run_live(model: LoadedModel, tokens: Tensor, positions: Sequence[int] = ()) -> Outcome:
     """The run with every edge recomputed, through the hooks; `tokens` is [batch, position]."""
     everything = [Region(model.architecture.everything, None)]
-    return _Execution(model, tokens, everything, None).outcome(positions, ())
+    return _execution(model)(model, tokens, everything, None).outcome(positions, ())
 
 
 def run(
@@ -63,7 +71,11 @@ def run(
     `ablated` holds each sender's ablated value like `Outcome.outputs`, None for zero; it may
     be None altogether only when `regions` hold every edge everywhere.
     """
-    return _Execution(model, tokens, regions, ablated).outcome(positions, heads)
+    return _execution(model)(model, tokens, regions, ablated).outcome(positions, heads)
+
+
+def _execution(model: LoadedModel) -> type[_Execution]:
+    return _PostNormExecution if model.shape.post_norm else _Execution
 
 
 @dataclass(frozen=True)
@@ -108,6 +120,7 @@ class _Area:
             None if region.index is None else torch.tensor(region.index, device=model.device)
         )
         self.bases: list[_Base] = []
+        self.mixtures: dict[tuple[int, int], Tensor] = {}
 
     def of(self, value: Tensor) -> Tensor:
         return value if self.index is None else value[self.index]
@@ -162,7 +175,8 @@ class _Execution:
             hooks.append((f"{name}.attn.hook_result", self._record_heads(layer)))
             if shape.mlps:
                 hooks.append((f"{name}.hook_mlp_in", self._read_one(first + 3 * shape.heads)))
-                hooks.append((f"{name}.mlp.hook_out", self._record_mlp))
+                written = "ln2_post" if shape.post_norm else "mlp"
+                hooks.append((f"{name}.{written}.hook_out", self._record_mlp))
         hooks.append(("ln_final.hook_in", self._read_one(len(self.architecture.receivers) - 1)))
         return hooks + [self._watch(head) for head in heads]
 
@@ -286,6 +300,52 @@ class _Execution:
         live = area.of(self.outputs[sender]).double()
         replacement = self.ablated[sender]
         return live if replacement is None else live - area.of(replacement)
+
+
+class _PostNormExecution(_Execution):
+    """Sums where a layer's heads are mixed, then normed, then added."""
+
+    def _record(self, values: list[Tensor], bias: Tensor | None) -> None:
+        self.outputs += values
+
+    def _sums(self, area: _Area, rows: list[int], count: int) -> Tensor:
+        return torch.stack([self._sum(area, row, count) for row in rows])
+
+    def _sum(self, area: _Area, row: int, count: int) -> Tensor:
+        heads = self.model.shape.heads
+        total = self._carried(area, row, 0).double()
+        for first in range(1, count, heads + 1):
+            total = total + self._mixture(area, row, first)
+            mlp = first + heads
+            if mlp < count:
+                total += self._carried(area, row, mlp)
+        return total
+
+    def _mixture(self, area: _Area, row: int, first: int) -> Tensor:
+        """What the attention whose heads start at sender `first` adds: [place, d_model]."""
+        heads = self.model.shape.heads
+        key = first, row >> first & ((1 << heads) - 1)
+        mixture = area.mixtures.pop(key, None)
+        if mixture is None:
+            block = self.model.bridge.blocks[self.architecture.senders[first].layer]
+            terms = [self._carried(area, row, first + head) for head in range(heads)]
+            bias = getattr(block.attn.o.original_component, "bias", None)
+            mixed = _added(torch.zeros_like(terms[0], dtype=torch.float64), [*terms, bias])
+            mixture = block.ln1_post.original_component(mixed.to(self.model.dtype))
+        area.mixtures[key] = mixture
+        size = self.tokens.numel() * self.model.shape.d_model * mixture.element_size()
+        if len(area.mixtures) > MIXTURE_BYTES // size:
+            del area.mixtures[next(iter(area.mixtures))]
+        return mixture
+
+    def _carried(self, area: _Area, row: int, sender: int) -> Tensor:
+        """The sender's recomputed value if `row` has it, else its ablated one: [place, d_model]."""
+        live = self.outputs[sender]
+        if row >> sender & 1:
+            return area.of(live)
+        assert self.ablated is not None
+        replacement = self.ablated[sender]
+        return area.of(torch.zeros_like(live) if replacement is None else replacement)
 
 
 def _added(total: Tensor, terms: Iterable[Tensor | None]) -> Tensor:

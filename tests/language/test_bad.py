@@ -29,6 +29,8 @@ ELSEWHERE = {
     "CL006": "files of half a megabyte: test_fuzz.py",
     "CL206": "needs a model that cannot be fetched: below",
     "CL518": "needs a tokenizer that merges across slots: test_sampling.py",
+    "CL601": "no text of a spec is behind it: tests/test_store.py",
+    "CL602": "no text of a spec is behind it: tests/test_plan.py",
     "CL901": "a defect of the tool itself: tests/test_cli.py",
 }
 # Found after the language's own stages; the sentence itself says what to do.

@@ -27,6 +27,7 @@ class Weights:
             getattr(self.config, "head_dim", None) or self.config.hidden_size // self.heads
         )
         self.family = self.config.model_type
+        self.post_norm = self.family in ("gemma2", "gemma3_text")
 
     def linear(self, x: Tensor, name: str) -> Tensor:
         weight = self.w[f"{name}.weight"]
@@ -46,14 +47,17 @@ class Weights:
                 centred / (centred.pow(2).mean(-1, keepdim=True) + eps).sqrt() * weight
                 + self.w[f"{name}.bias"]
             )
-        return x / (x.pow(2).mean(-1, keepdim=True) + self.config.rms_norm_eps).sqrt() * weight
+        scale = 1 + weight if self.post_norm else weight
+        return x / (x.pow(2).mean(-1, keepdim=True) + self.config.rms_norm_eps).sqrt() * scale
 
     def names(self, layer: int) -> tuple[str, str, str]:
-        """Prefix of the layer, and its two norms."""
-        return {
-            "gpt2": (f"transformer.h.{layer}", "ln_1", "ln_2"),
-            "gpt_neox": (f"gpt_neox.layers.{layer}", "input_layernorm", "post_attention_layernorm"),
-        }.get(self.family, (f"model.layers.{layer}", "input_layernorm", "post_attention_layernorm"))
+        """Prefix of the layer, and the norms of what its attention and its MLP read."""
+        if self.family == "gpt2":
+            return f"transformer.h.{layer}", "ln_1", "ln_2"
+        if self.family == "gpt_neox":
+            return f"gpt_neox.layers.{layer}", "input_layernorm", "post_attention_layernorm"
+        second = "pre_feedforward_layernorm" if self.post_norm else "post_attention_layernorm"
+        return f"model.layers.{layer}", "input_layernorm", second
 
     def embed(self, tokens: Tensor) -> Tensor:
         if self.family == "gpt2":
@@ -62,7 +66,10 @@ class Weights:
                 + self.w["transformer.wpe.weight"][: tokens.shape[1]]
             )
         name = "gpt_neox.embed_in" if self.family == "gpt_neox" else "model.embed_tokens"
-        return self.w[f"{name}.weight"][tokens]
+        embedded = self.w[f"{name}.weight"][tokens]
+        if self.post_norm:
+            return embedded * self.plain.model.embed_tokens.embed_scale.double()
+        return embedded
 
     def project(self, x: Tensor, layer: int, head: int, port: int) -> Tensor:
         """q, k or v (port 0, 1, 2) of one head from the residual it reads."""
@@ -78,25 +85,45 @@ class Weights:
             y = self.linear(x, f"{prefix}.self_attn.{'qkv'[port]}_proj")
             shared = self.heads // self.config.num_key_value_heads if port else 1
             start = head // shared * self.d_head
-        return y[..., start : start + self.d_head]
+        y = y[..., start : start + self.d_head]
+        if port < 2 and self.family in ("qwen3", "gemma3_text"):
+            return self.norm(y, f"{prefix}.self_attn.{'qk'[port]}_norm")
+        return y
 
-    def rotate(self, x: Tensor) -> Tensor:
+    def is_local(self, layer: int) -> bool:
+        """Whether the layer's attention sees only the latest `sliding_window` positions."""
+        if self.family == "mistral":
+            return self.config.sliding_window is not None
+        types = getattr(self.config, "layer_types", None)
+        return types is not None and types[layer] == "sliding_attention"
+
+    def rotate(self, x: Tensor, layer: int) -> Tensor:
+        """Rotary angles are position times the frequencies that the model holds."""
         if self.family == "gpt2":
             return x
         body = self.plain.gpt_neox if self.family == "gpt_neox" else self.plain.model
-        positions = torch.arange(x.shape[1])[None]
-        cos, sin = (part.double() for part in body.rotary_emb(x.float(), positions))
-        size = cos.shape[-1]
-        turned, kept = x[..., :size], x[..., size:]
-        swapped = torch.cat([-turned[..., size // 2 :], turned[..., : size // 2]], -1)
-        return torch.cat([turned * cos + swapped * sin, kept], -1)
+        name = "inv_freq"
+        if self.family == "gemma3_text":
+            name = f"{self.config.layer_types[layer]}_inv_freq"
+        frequencies = getattr(body.rotary_emb, name).double()
+        angles = torch.arange(x.shape[1]).double()[:, None] * frequencies
+        half = len(frequencies)
+        one, other, kept = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
+        cos, sin = angles.cos(), angles.sin()
+        return torch.cat([one * cos - other * sin, other * cos + one * sin, kept], -1)
 
     def head(self, layer: int, head: int, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """One head's output and its attention pattern."""
         q, k, v = (self.project(x, layer, head, port) for port, x in enumerate(inputs))
-        scores = self.rotate(q) @ self.rotate(k).transpose(1, 2) / self.d_head**0.5
-        future = torch.ones(scores.shape[-2:]).triu(1).bool()
-        pattern = scores.masked_fill(future, float("-inf")).softmax(-1)
+        scale = self.config.query_pre_attn_scalar if self.post_norm else self.d_head
+        scores = self.rotate(q, layer) @ self.rotate(k, layer).transpose(1, 2) / scale**0.5
+        if self.family == "gemma2" and (cap := self.config.attn_logit_softcapping) is not None:
+            scores = cap * (scores / cap).tanh()
+        distance = torch.arange(q.shape[1])[:, None] - torch.arange(q.shape[1])
+        hidden = distance < 0
+        if self.is_local(layer):
+            hidden |= distance >= self.config.sliding_window
+        pattern = scores.masked_fill(hidden, float("-inf")).softmax(-1)
         rows = slice(head * self.d_head, (head + 1) * self.d_head)
         name = self.output_name(layer)
         weight = self.w[f"{name}.weight"] if self.family == "gpt2" else self.w[f"{name}.weight"].T
@@ -123,14 +150,28 @@ class Weights:
             inner = gelu(self.linear(x, f"{prefix}.mlp.dense_h_to_4h"))
             return self.linear(inner, f"{prefix}.mlp.dense_4h_to_h")
         gate, up = (self.linear(x, f"{prefix}.mlp.{part}_proj") for part in ("gate", "up"))
+        if self.post_norm:
+            written = self.linear(gelu(gate, approximate="tanh") * up, f"{prefix}.mlp.down_proj")
+            return self.norm(written, f"{prefix}.post_feedforward_layernorm")
         return self.linear(silu(gate) * up, f"{prefix}.mlp.down_proj")
+
+    def attention(self, layer: int, heads: Sequence[Tensor]) -> Tensor:
+        """What a layer's attention adds to the stream when its heads give these values."""
+        total = torch.zeros_like(heads[0]) + self.bias(layer)
+        for value in heads:
+            total = total + value
+        if self.post_norm:
+            return self.norm(total, f"{self.names(layer)[0]}.post_attention_layernorm")
+        return total
 
     def logits(self, x: Tensor) -> Tensor:
         norm = {"gpt2": "transformer.ln_f", "gpt_neox": "gpt_neox.final_layer_norm"}.get(
             self.family, "model.norm"
         )
         name = "embed_out" if "embed_out.weight" in self.w else "lm_head"
-        return self.norm(x, norm) @ self.w[f"{name}.weight"].T
+        logits = self.norm(x, norm) @ self.w[f"{name}.weight"].T
+        cap = getattr(self.config, "final_logit_softcapping", None)
+        return logits if cap is None else cap * (logits / cap).tanh()
 
 
 def evaluate(
@@ -145,17 +186,23 @@ def evaluate(
     patterns: dict[str, Tensor] = {}
     shape = architecture.shape
 
-    def read(receiver: int, biases: int) -> Tensor:
-        total = torch.zeros(*tokens.shape, shape.d_model, dtype=torch.float64)
-        for layer in range(biases):
-            total = total + weights.bias(layer)
-        for sender in range(architecture.counts[receiver]):
-            bit = architecture.offsets[receiver] + sender
-            live = torch.tensor([[mask >> bit & 1 for mask in line] for line in rows]).bool()[
-                ..., None
-            ]
-            other = torch.zeros_like(total) if ablated is None else ablated[sender]
-            total = total + torch.where(live, outputs[sender], other)
+    def carried(receiver: int, sender: int) -> Tensor:
+        bit = architecture.offsets[receiver] + sender
+        live = torch.tensor([[mask >> bit & 1 for mask in line] for line in rows]).bool()
+        other = torch.zeros_like(outputs[0]) if ablated is None else ablated[sender]
+        return torch.where(live[..., None], outputs[sender], other)
+
+    def read(receiver: int, layers: int) -> Tensor:
+        """What a receiver after the attention of `layers` layers is given."""
+        total, sender = carried(receiver, 0), 1
+        for layer in range(layers):
+            heads = [carried(receiver, sender + head) for head in range(shape.heads)]
+            total = total + weights.attention(layer, heads)
+            sender += shape.heads
+            if sender < architecture.counts[receiver]:
+                total = total + carried(receiver, sender)
+                sender += 1
+        assert sender == architecture.counts[receiver]
         return total
 
     outputs.append(weights.embed(tokens))

@@ -153,7 +153,13 @@ def test_a_model_cached_under_its_new_name(tmp_path: Path) -> None:
         ("{", "not valid JSON"),
         ("[1]", "JSON object"),
         ('{"model_type": "bert"}', "'bert' are not supported"),
-        ('{"model_type": "gemma2"}', "normalise"),
+        ('{"model_type": "gemma3"}', "read images"),
+        (json.dumps({**LLAMA, "model_type": "gemma2"}), "has no 'head_dim'"),
+        (json.dumps({**LLAMA, "model_type": "qwen3"}), "has no 'head_dim'"),
+        (
+            '{"model_type": "gemma3_text", "use_bidirectional_attention": true}',
+            "attention also looks ahead",
+        ),
         ("{}", "without a model_type"),
         ('{"model_type": "llama", "hidden_size": 4}', "has no 'num_attention_heads'"),
         (json.dumps({**LLAMA, "num_hidden_layers": None}), "wrong type"),
@@ -172,6 +178,9 @@ def test_shapes_of_layouts() -> None:
     assert shape_from_config(GPT2).d_mlp == 128
     assert shape_from_config({**NEOX, "use_parallel_residual": False}).parallel is False
     assert shape_from_config({**LLAMA, "head_dim": 16}).d_head == 16
+    gemma = {**LLAMA, "head_dim": 16, "model_type": "gemma2"}
+    assert shape_from_config(gemma).post_norm is True
+    assert shape_from_config({**gemma, "model_type": "qwen3"}).post_norm is False
 
 
 def test_the_start_token_is_the_tokenizers(tmp_path: Path) -> None:
