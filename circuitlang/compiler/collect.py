@@ -6,7 +6,7 @@ collecting them in a dictionary is what shares them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,7 +33,7 @@ from circuitlang.language.spec import (
     Within,
 )
 
-Requests = Mapping[Run, tuple[Metric, ...]]
+Requests = Mapping[Run, Sequence[Metric]]
 
 
 @dataclass(frozen=True)

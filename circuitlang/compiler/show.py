@@ -1,8 +1,9 @@
-"""The runs of a check as text."""
+"""The runs of a check as text, and what the compiler makes of them."""
 
 from __future__ import annotations
 
 from circuitlang.compiler.collect import Needed, all_runs
+from circuitlang.compiler.pieces import Piece
 from circuitlang.language.architecture import architecture
 from circuitlang.language.sets import size
 from circuitlang.language.spec import Run
@@ -26,3 +27,27 @@ def runs_text(needed: Needed) -> str:
         metrics = ", ".join(m.name for m in needed.requests.get(run, ())) or "compared with"
         lines.append(f"{number:4}  {run_text(run)}; {metrics}")
     return "\n".join(lines)
+
+
+def values_text(piece: Piece) -> str:
+    """The program of a chunk, its value graph, and which value each run reads."""
+    form = piece.plan.schedule.demand
+    lines = [_heading(piece), str(piece.program), str(form)]
+    for run, final in zip(piece.runs, piece.plan.graph.finals, strict=True):
+        reads = [f"logits at {position} from %{n}" for position, n in final.residuals]
+        reads += [f"a{layer}.h{head} from %{n}" for layer, head, _, n in final.patterns]
+        lines.append(f"{run_text(run)}: {', '.join(reads)}")
+    return "\n".join(lines)
+
+
+def chunk_text(piece: Piece) -> str:
+    """The plan of a chunk, step by step."""
+    return f"{_heading(piece)}\n{piece.plan}"
+
+
+def _heading(piece: Piece) -> str:
+    run = piece.runs[0]
+    return (
+        f"{run.task} with {run.model.name}, the first chunk: {len(piece.runs)} runs on "
+        f"{len(piece.rows)} prompts of {piece.program.length} tokens"
+    )

@@ -78,6 +78,8 @@ TITLES = {
     "CL516": "a token set that is empty",
     "CL517": "a slot value that is repeated",
     "CL518": "a corruption that changes tokens outside what it rewrites",
+    "CL601": "stored runs that cannot be used",
+    "CL602": "a model that only the reference executor runs",
     "CL901": "a defect of this tool",
 }
 

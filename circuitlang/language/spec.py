@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from circuitlang.language.architecture import Node, Shape
@@ -65,6 +66,14 @@ class Run:
     written: str = field(compare=False, default="")
     floor: EdgeSet = field(compare=False, default=NOTHING)
     free: tuple[str, ...] = field(compare=False, default=())
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Kept: a live set can be an integer of 100,000 bits, and runs are keys everywhere."""
+        return hash((self.model, self.task, self.ablation, self.live))
 
 
 # ---------------------------------------------------------------- metrics: one number per prompt

@@ -16,6 +16,7 @@ from circuitlang.language.prompt import Prompt, mean_key
 from circuitlang.language.spec import Ablation
 from circuitlang.runtime.models import LoadedModel
 from circuitlang.runtime.reference import run_live
+from circuitlang.runtime.tensors import uploaded
 from circuitlang.runtime.unavailable import NotMeasurable
 
 Values = Sequence[Tensor | None]
@@ -48,11 +49,8 @@ class Ablations:
     def _mean(self, ablation: Ablation, prompt: Prompt) -> Tensor:
         """The mean outputs for the prompt's key: [sender, position, d_model]."""
         means = self._means.setdefault(ablation, {})
-        key = mean_key(ablation, prompt)
+        key, group = key_and_references(ablation, prompt, self.references)
         if key not in means:
-            group = [one for one in self.references if mean_key(ablation, one) == key]
-            if not group:
-                raise NotMeasurable(_no_references(ablation, prompt), FEWER_KEYS)
             means[key] = self._average(ablation, group)
         return means[key]
 
@@ -71,6 +69,17 @@ class Ablations:
 FEWER_KEYS = "name fewer slots after `per`, or sample prompts of fewer lengths"
 
 
+def key_and_references(
+    ablation: Ablation, prompt: Prompt, references: Sequence[Prompt]
+) -> tuple[Key, list[Prompt]]:
+    """The key of the prompt's mean, and the prompts it is taken over; `NotMeasurable` if none."""
+    key = mean_key(ablation, prompt)
+    group = [one for one in references if mean_key(ablation, one) == key]
+    if not group:
+        raise NotMeasurable(_no_references(ablation, prompt), FEWER_KEYS)
+    return key, group
+
+
 def _no_references(ablation: Ablation, prompt: Prompt) -> str:
     slots = [f"{name} = {prompt.slots[name]}" for name in ablation.per if name != "template"]
     key = ", ".join([f"template {prompt.template}", *slots, f"{len(prompt.tokens)} tokens"])
@@ -80,4 +89,4 @@ def _no_references(ablation: Ablation, prompt: Prompt) -> str:
 def token_tensor(prompts: Sequence[Prompt], corruption: str | None, model: LoadedModel) -> Tensor:
     """Token ids [prompt, position] of clean or corrupted prompts of one length."""
     rows = [p.tokens if corruption is None else p.corrupted[corruption] for p in prompts]
-    return torch.tensor(rows, dtype=torch.long, device=model.device)
+    return uploaded(rows, model.device)

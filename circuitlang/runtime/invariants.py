@@ -7,18 +7,23 @@ metric over all pairs is that metric's numeric noise in this check.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from circuitlang.compiler.collect import reference_runs
+from circuitlang.compiler.collect import Requests, reference_runs
+from circuitlang.compiler.passes import ALL
+from circuitlang.compiler.wiring import wiring
 from circuitlang.language.architecture import INPUT, LOGITS, Architecture, Node
 from circuitlang.language.edges import NOTHING, EdgeSet, uniform
 from circuitlang.language.prompt import Prompt, PromptSet
 from circuitlang.language.spec import (
+    Ablation,
     Metric,
     MetricExpression,
     MetricOperation,
@@ -28,13 +33,21 @@ from circuitlang.language.spec import (
 )
 from circuitlang.language.syntax import RELATIONS
 from circuitlang.runtime import reference
-from circuitlang.runtime.ablation import Ablations, Values, token_tensor
-from circuitlang.runtime.measure import Plan, Requests, check_prompts, chunks, explained_memory
+from circuitlang.runtime.ablation import Ablations, token_tensor
+from circuitlang.runtime.means import Averages
+from circuitlang.runtime.measure import check_prompts, explained_memory
 from circuitlang.runtime.metrics import Evaluation, Vector, heads_watched
 from circuitlang.runtime.models import LoadedModel
+from circuitlang.runtime.one_by_one import RunOrder
+from circuitlang.runtime.planned import outcomes
 from circuitlang.runtime.reference import Outcome
 
 LIMITS = {"float32": 1e-4, "float64": 1e-6}
+REFERENCE_PROMPTS = 2
+PLAIN = ALL.without("prefix", "prune", "fold", "dead")
+SAME = Ablation("x' = x", "resample", "same")
+
+Executor = Callable[[Sequence[Prompt], Sequence[Run]], list[Outcome]]
 
 
 @dataclass(frozen=True)
@@ -68,10 +81,12 @@ def check_invariants(
     leaves edges out. Raises like `measure`.
     """
     check_prompts(model, prompts.prompts)
-    rows = max(chunks(prompts.prompts, size), key=len)
-    chosen = [prompts.prompts[row] for row in rows]
-    with explained_memory(model, len(chosen)):
-        return _Check(model, chosen, Ablations(model, prompts.references), requests).report()
+    lengths: dict[int, list[Prompt]] = {}
+    for prompt in prompts.prompts:
+        lengths.setdefault(len(prompt.tokens), []).append(prompt)
+    chosen = max(lengths.values(), key=len)[:size]
+    with explained_memory(model):
+        return _Check(model, chosen, prompts.references, requests).report()
 
 
 def dead_ends(architecture: Architecture, live: int) -> int:
@@ -100,111 +115,135 @@ class _Check:
         self,
         model: LoadedModel,
         prompts: Sequence[Prompt],
-        ablations: Ablations,
+        references: Sequence[Prompt],
         requests: Requests,
     ) -> None:
-        self.model, self.prompts, self.ablations = model, prompts, ablations
-        self.requests = requests
+        self.model, self.prompts, self.requests = model, prompts, requests
+        self.ablations = Ablations(model, references)
         self.metrics = list(dict.fromkeys(m for ms in requests.values() for m in ms))
-        self.plan = Plan(requests)
+        self.order = RunOrder(requests)
         end = len(prompts[0].tokens) - 1
-        reads = {p for run in requests for p in self.plan.positions(run, prompts)}
+        reads = {p for run in requests for p in self.order.positions(run, prompts)}
         self.positions = tuple(sorted(reads | {end}))
-        self.heads = {h for metric in self.metrics for h in heads_watched(metric.expression)}
+        self.heads = tuple({h: None for m in self.metrics for h in heads_watched(m.expression)})
         self.noise = dict.fromkeys(self.metrics, 0.0)
         self.references: dict[Run, Outcome] = {}
+        if model.adapter is not None:
+            graph = wiring(model.shape)
+            self.averages = Averages(model.adapter, graph, references, model.device)
+        self.execute = self._one_by_one if model.adapter is None else self._planned
+        self.plainly = self._one_by_one if model.adapter is None else self._planned_plainly
 
     def report(self) -> InvariantReport:
-        clean = token_tensor(self.prompts, None, self.model)
-        self._execute_references(clean)
-        invariants = [self._compare(*pair) for pair in self._pairs(clean)]
+        compared = [
+            run
+            for run in self.order.runs
+            if self.order.uses[run] or self._compares_with_itself(run)
+        ]
+        self.references = dict(zip(compared, self.execute(self.prompts, compared), strict=True))
+        invariants = [self._compare(*pair) for pair in self._pairs()]
         return InvariantReport(tuple(invariants), self.noise, len(self.prompts))
 
-    def _pairs(self, clean: Tensor) -> Iterator[tuple[str, Outcome, Outcome, frozenset[Metric]]]:
+    def _pairs(self) -> Iterator[tuple[str, Outcome, Outcome, frozenset[Metric]]]:
         """What has to agree, with the metrics that some request reads from such a run."""
         everything = uniform(self.model.architecture.everything)
-        whole = self._run(clean, everything, None)
+        some = next(iter(self.requests))
+        whole_run = replace(some, ablation=None, live=everything)
+        (whole,) = self.execute(self.prompts, [whole_run])
         read = self._read_from(everything)
-        yield "F(M) equals an unhooked forward", whole, self._unhooked(clean), read
-        for name in self._corruptions():
-            corrupted = token_tensor(self.prompts, name, self.model)
-            outputs = reference.run_live(self.model, corrupted).outputs
-            nothing = self._run(clean, NOTHING, outputs)
-            unhooked = self._unhooked(corrupted)
-            yield f"F(none) equals the run on {name}", nothing, unhooked, self._read_from(NOTHING)
+        yield "F(M) equals an unhooked forward", whole, self._unhooked(None), read
+        for ablation in self._resampled():
+            (nothing,) = self.execute(
+                self.prompts, [replace(some, ablation=ablation, live=NOTHING)]
+            )
+            unhooked = self._unhooked(ablation.corruption)
+            name = f"F(none) equals the run on {ablation.corruption}"
+            yield name, nothing, unhooked, self._read_from(NOTHING)
         circuit = next((run for run in self.requests if run.ablation is not None), None)
         if circuit is None:
-            parts = self._in_parts(clean, None, None)
-            yield "chunks of another size give the same", parts, whole, read
+            yield "chunks of another size give the same", self._in_parts(whole_run), whole, read
             return
-        assert circuit.ablation is not None
-        same = reference.run_live(self.model, clean).outputs
-        unchanged = self._run(clean, circuit.live, same)
+        same = [replace(p, corrupted={"same": p.tokens}) for p in self.prompts]
+        (unchanged,) = self.plainly(same, [replace(circuit, ablation=SAME)])
         yield f"{circuit.written or 'C'} with x' = x equals M", unchanged, whole, read
-        values = self.ablations.values(circuit.ablation, self.prompts)
-        normal = self._run(clean, circuit.live, values)
-        dead = dead_ends(self.model.architecture, circuit.live.reach)
-        for head in self.heads:
-            for receiver in self.model.architecture.receivers_of(head):
-                dead &= ~self.model.architecture.entering(receiver)
-        more = self._run(clean, circuit.live | uniform(dead), values)
+        (normal,) = self.execute(self.prompts, [circuit])
         read = self._read_from(circuit.live)
+        with_dead = replace(circuit, live=circuit.live | uniform(self._dead(circuit)))
+        (more,) = self.plainly(self.prompts, [with_dead])
         yield "edges that lead nowhere change nothing", more, normal, read
-        parts = self._in_parts(clean, circuit, values)
-        yield "chunks of another size give the same", parts, normal, read
+        yield "chunks of another size give the same", self._in_parts(circuit), normal, read
+        if self.model.adapter is not None:
+            yield from self._executors([whole_run, replace(circuit, live=NOTHING), circuit])
+
+    def _executors(
+        self, runs: list[Run]
+    ) -> Iterator[tuple[str, Outcome, Outcome, frozenset[Metric]]]:
+        """The same runs, and a random one, with nothing folded and by the reference executor."""
+        graph, draw = self.model.architecture, random.Random(0)
+        leaving = (graph.leaving(node) for node in graph.senders if draw.random() < 0.5)
+        runs.append(replace(runs[-1], live=uniform(reduce(or_, leaving, 0))))
+        fast, plain = (execute(self.prompts, runs) for execute in (self.execute, self.plainly))
+        slow = self._one_by_one(self.prompts[:REFERENCE_PROMPTS], runs)
+        names = ("M", "none", runs[2].written or "C", "a random half of all nodes")
+        for name, run, one, other, third in zip(names, runs, fast, plain, slow, strict=True):
+            read = self._read_from(run.live)
+            yield f"F({name}) is the same with nothing folded", one, other, read
+            part = _prompts(one, slice(REFERENCE_PROMPTS))
+            yield f"F({name}) is the reference executor's", part, third, read
+
+    def _dead(self, circuit: Run) -> int:
+        """Edges that lead nowhere, neither to the logits nor to a head that is watched."""
+        graph = self.model.architecture
+        dead = dead_ends(graph, circuit.live.reach)
+        for head in self.heads:
+            for receiver in graph.receivers_of(head):
+                dead &= ~graph.entering(receiver)
+        return dead
 
     def _read_from(self, live: EdgeSet) -> frozenset[Metric]:
         return frozenset(m for run, ms in self.requests.items() if run.live == live for m in ms)
 
-    def _corruptions(self) -> list[str]:
-        used = [run.ablation for run in self.plan.order if run.ablation is not None]
-        return list(
-            dict.fromkeys(a.corruption for a in used if a.kind == "resample" and a.corruption)
-        )
-
-    # ------------------------------------------------------------ computing
-
-    def _run(
-        self,
-        tokens: Tensor,
-        live: EdgeSet,
-        values: Values | None,
-        rows: slice = slice(None),
-    ) -> Outcome:
-        layouts = [prompt.layout for prompt in self.prompts[rows]]
-        regions = reference.regions_of(live, layouts)
-        full = reference.run(self.model, tokens, regions, values, self.positions, self.heads)
-        return Outcome(full.positions, full.logits, full.patterns)
-
-    def _unhooked(self, tokens: Tensor) -> Outcome:
-        positions = tokens.new_tensor(self.positions)
-        return Outcome(self.positions, self.model.unhooked(tokens, positions))
-
-    def _in_parts(self, clean: Tensor, run: Run | None, values: Values | None) -> Outcome:
-        """The same prompts in two chunks of different sizes."""
-        live = uniform(self.model.architecture.everything) if run is None else run.live
-        length, cut = clean.shape[1], max(1, len(clean) // 3)
-        parts = []
-        for rows in (slice(0, cut), slice(cut, len(clean))):
-            if not len(clean[rows]):
-                continue
-            places = slice(rows.start * length, rows.stop * length)
-            part = None if values is None else [v if v is None else v[places] for v in values]
-            parts.append(self._run(clean[rows], live, part, rows))
-        patterns = {h: torch.cat([p.patterns[h] for p in parts]) for h in self.heads}
-        return Outcome(self.positions, torch.cat([p.logits for p in parts]), patterns)
-
-    def _execute_references(self, clean: Tensor) -> None:
-        for run in self.plan.order:
-            if self.plan.uses[run] or self._compares_with_itself(run):
-                values = None
-                if run.ablation is not None:
-                    values = self.ablations.values(run.ablation, self.prompts)
-                self.references[run] = self._run(clean, run.live, values)
+    def _resampled(self) -> list[Ablation]:
+        used = [run.ablation for run in self.order.runs if run.ablation is not None]
+        return list({a.corruption: a for a in used if a.kind == "resample"}.values())
 
     def _compares_with_itself(self, run: Run) -> bool:
         metrics = self.requests.get(run, ())
         return any(run in reference_runs(metric.expression) for metric in metrics)
+
+    # ------------------------------------------------------------ computing
+
+    def _planned(self, prompts: Sequence[Prompt], runs: Sequence[Run]) -> list[Outcome]:
+        return outcomes(self.model, prompts, runs, self.positions, self.heads, self.averages)
+
+    def _planned_plainly(self, prompts: Sequence[Prompt], runs: Sequence[Run]) -> list[Outcome]:
+        return outcomes(self.model, prompts, runs, self.positions, self.heads, self.averages, PLAIN)
+
+    def _one_by_one(self, prompts: Sequence[Prompt], runs: Sequence[Run]) -> list[Outcome]:
+        tokens = token_tensor(prompts, None, self.model)
+        found = []
+        for run in runs:
+            regions = reference.regions_of(run.live, [prompt.layout for prompt in prompts])
+            values = None
+            if run.ablation is not None:
+                values = self.ablations.values(run.ablation, prompts)
+            full = reference.run(self.model, tokens, regions, values, self.positions, self.heads)
+            found.append(Outcome(full.positions, full.logits, full.patterns))
+        return found
+
+    def _unhooked(self, corruption: str | None) -> Outcome:
+        tokens = token_tensor(self.prompts, corruption, self.model)
+        return Outcome(
+            self.positions, self.model.unhooked(tokens, tokens.new_tensor(self.positions))
+        )
+
+    def _in_parts(self, run: Run) -> Outcome:
+        """The same prompts in two chunks of different sizes, the second part first."""
+        cut = max(1, len(self.prompts) // 3)
+        sides = [side for side in (self.prompts[cut:], self.prompts[:cut]) if side]
+        parts = [outcome for side in sides for outcome in self.execute(side, [run])][::-1]
+        patterns = {h: torch.cat([p.patterns[h] for p in parts]) for h in self.heads}
+        return Outcome(self.positions, torch.cat([p.logits for p in parts]), patterns)
 
     # ------------------------------------------------------------ comparing
 
@@ -228,7 +267,15 @@ class _Check:
         return all(head in outcome.patterns for outcome in outcomes for head in heads)
 
     def _values(self, metric: Metric, outcome: Outcome) -> Vector:
-        return Evaluation(outcome, self.prompts, self.references).value(metric.expression)
+        prompts = self.prompts[: len(outcome.logits)]
+        references = {r: _prompts(o, slice(len(prompts))) for r, o in self.references.items()}
+        return Evaluation(outcome, prompts, references).value(metric.expression)
+
+
+def _prompts(outcome: Outcome, part: slice) -> Outcome:
+    """The outcome for some of its prompts."""
+    patterns = {head: pattern[part] for head, pattern in outcome.patterns.items()}
+    return Outcome(outcome.positions, outcome.logits[part], patterns)
 
 
 def jumps(expression: MetricExpression) -> bool:

@@ -1,38 +1,32 @@
 """Executes runs and evaluates their metrics: requests in, one vector per (run, metric) out.
 
-Prompts are bucketed by token length and cut into chunks. In each chunk every ablation's
-values are computed once and shared by all runs, and a run that others are compared with
-(KL) is executed before them and kept until the last of them is done.
+All runs go through one plan and the fast executor where the model has an adapter, and one
+after the other through the reference executor where it has none or the caller says so.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from circuitlang.compiler.collect import reference_runs
+from circuitlang.compiler.collect import Requests, all_runs, reference_runs
+from circuitlang.compiler.passes import ALL, Switches
+from circuitlang.compiler.pieces import LARGEST_CHUNK, BudgetTooSmall
 from circuitlang.language.prompt import Prompt, PromptSet
-from circuitlang.language.spec import Ablation, Metric, Run
-from circuitlang.runtime import reference
-from circuitlang.runtime.ablation import Ablations, Values, token_tensor
-from circuitlang.runtime.metrics import (
-    Evaluation,
-    Vector,
-    heads_watched,
-    positions_read,
-)
+from circuitlang.language.spec import Metric, Run
+from circuitlang.runtime.memory import is_out_of_memory, usual_budget
+from circuitlang.runtime.metrics import Vector
 from circuitlang.runtime.models import LoadedModel
-from circuitlang.runtime.reference import Outcome
+from circuitlang.runtime.one_by_one import execute_one_by_one
+from circuitlang.runtime.planned import PlannedExecution
+from circuitlang.runtime.readout import check_measurable
 from circuitlang.runtime.unavailable import ModelUnavailable, NotMeasurable
 
-CHUNK_BYTES = 1_500_000_000
-LARGEST_CHUNK = 256
-Requests = Mapping[Run, Sequence[Metric]]
+Measurements = dict[tuple[Run, Metric], Vector]
+Progress = Callable[[int, int], None]
 
 
 def measure(
@@ -41,35 +35,61 @@ def measure(
     requests: Requests,
     *,
     chunk: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> dict[tuple[Run, Metric], Vector]:
+    memory: int | None = None,
+    progress: Progress | None = None,
+    reference: bool = False,
+    switches: Switches = ALL,
+) -> Measurements:
     """Every requested metric of every run, as float64 vectors in the order of `prompts.prompts`.
 
-    `chunk` is the largest number of prompts that run together, by default as many as fit
-    `CHUNK_BYTES`; `progress` gets the executed
-    and the total number of (run, chunk) pairs. Raises `NotMeasurable` for prompts that the
-    model or a metric cannot take, and `ModelUnavailable` when memory runs out.
+    `chunk` is the largest number of prompts that run together, `memory` the bytes that tensors
+    may take besides the model; `progress` gets the executed and the total number of
+    (run, prompt) pairs. `reference` asks for the reference executor. Raises `NotMeasurable` for
+    prompts that the model or a metric cannot take, and `ModelUnavailable` when memory runs out.
     """
     check_prompts(model, prompts.prompts)
-    plan = Plan(requests)
-    ablations = Ablations(model, prompts.references)
+    check_comparisons(requests)
+    check_measurable(requests, prompts.prompts)
     results = {
         (run, metric): np.full(len(prompts.prompts), np.nan)
         for run, metrics in requests.items()
         for metric in metrics
     }
-    pieces = list(chunks(prompts.prompts, chunk or default_chunk(model, prompts.prompts)))
-    done, total = 0, len(pieces) * len(plan.order)
-    for rows in pieces:
-        here = Chunk(model, [prompts.prompts[row] for row in rows], plan, ablations)
-        with explained_memory(model, len(rows)):
-            for run, values in here.measured():
-                for metric, vector in values.items():
-                    results[run, metric][rows] = vector
-                done += 1
-                if progress is not None:
-                    progress(done, total)
+    show = progress or (lambda done, total: None)
+    with explained_memory(model):
+        if reference or model.adapter is None:
+            execute_one_by_one(model, prompts, requests, results, chunk, show)
+        else:
+            budget = memory or usual_budget(model)
+            most = min(chunk or LARGEST_CHUNK, LARGEST_CHUNK)
+            execution = PlannedExecution(model, prompts, requests, budget, most, switches)
+            _execute_plans(execution, len(all_runs(requests)), results, show)
     return results
+
+
+def _execute_plans(
+    execution: PlannedExecution, runs: int, results: Measurements, progress: Progress
+) -> None:
+    prompts = len(execution.prompts.prompts)
+    total, done = runs * prompts, 0.0
+
+    def step(weight: float, share: float) -> None:
+        progress(min(total, int(done + weight * share)), total)
+
+    for piece, found in execution.results(step):
+        for asked, vector in found.items():
+            results[asked][list(piece.rows)] = vector
+        done += len(piece.runs) * len(piece.rows)
+    progress(total, total)
+
+
+def check_comparisons(requests: Requests) -> None:
+    """Raises `NotMeasurable` where a metric compares runs of two models or tasks."""
+    for run, metrics in requests.items():
+        for metric in metrics:
+            for other in reference_runs(metric.expression):
+                if (other.model.reference, other.task) != (run.model.reference, run.task):
+                    raise NotMeasurable("kl compares two runs of one model on one task")
 
 
 def check_prompts(model: LoadedModel, prompts: Sequence[Prompt]) -> None:
@@ -94,110 +114,22 @@ def check_prompts(model: LoadedModel, prompts: Sequence[Prompt]) -> None:
                 )
 
 
-def default_chunk(model: LoadedModel, prompts: Sequence[Prompt]) -> int:
-    """How many prompts run together: every sender's output is held live, ablated and in sums."""
-    graph, bytes_each = model.architecture, torch.finfo(model.dtype).bits // 8
-    longest = max((len(p.tokens) for p in prompts), default=1)
-    per_prompt = 4 * bytes_each * len(graph.senders) * longest * graph.shape.d_model
-    return max(1, min(LARGEST_CHUNK, CHUNK_BYTES // per_prompt))
-
-
-def chunks(prompts: Sequence[Prompt], size: int) -> Iterator[list[int]]:
-    """Row numbers of prompts that run together: equal token length, at most `size` of them."""
-    buckets: dict[int, list[int]] = {}
-    for row, prompt in enumerate(prompts):
-        buckets.setdefault(len(prompt.tokens), []).append(row)
-    for _, rows in sorted(buckets.items()):
-        for start in range(0, len(rows), max(size, 1)):
-            yield rows[start : start + max(size, 1)]
-
-
-class Plan:
-    """The requested runs and those they are compared with, each after what it needs."""
-
-    def __init__(self, requests: Requests) -> None:
-        self.requests = requests
-        self.needs: dict[Run, list[Run]] = {}
-        for run in requests:
-            self._add(run)
-        self.order = list(self.needs)
-        self.uses = Counter(other for others in self.needs.values() for other in others)
-
-    def _add(self, run: Run) -> None:
-        if run in self.needs:
-            return
-        metrics = self.requests.get(run, ())
-        others = [o for m in metrics for o in reference_runs(m.expression) if o != run]
-        for other in dict.fromkeys(others):
-            if (other.model.reference, other.task) != (run.model.reference, run.task):
-                raise NotMeasurable("kl compares two runs of one model on one task")
-            self._add(other)
-        self.needs[run] = list(dict.fromkeys(others))
-
-    def positions(self, run: Run, prompts: Sequence[Prompt]) -> tuple[int, ...]:
-        """The positions at which the run's logits are read, by its metrics or by others'."""
-        found: set[int] = set()
-        for reader, others in self.needs.items():
-            if reader == run or run in others:
-                for metric in self.requests.get(reader, ()):
-                    found |= positions_read(metric.expression, prompts)
-        return tuple(sorted(found))
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Prompts of one length on which all runs of a plan are executed."""
-
-    model: LoadedModel
-    prompts: Sequence[Prompt]
-    plan: Plan
-    ablations: Ablations
-
-    def measured(self) -> Iterator[tuple[Run, dict[Metric, Vector]]]:
-        """Each run with its metrics' values on these prompts, in the plan's order."""
-        ablated: dict[Ablation, Values] = {}
-        kept: dict[Run, Outcome] = {}
-        waiting = Counter(self.plan.uses)
-        for run in self.plan.order:
-            metrics = self.plan.requests.get(run, ())
-            outcome = self._execute(run, metrics, ablated)
-            evaluation = Evaluation(outcome, self.prompts, {**kept, run: outcome})
-            yield run, {metric: evaluation.value(metric.expression) for metric in metrics}
-            for other in self.plan.needs[run]:
-                waiting[other] -= 1
-                if not waiting[other]:
-                    del kept[other]
-            if waiting[run]:
-                kept[run] = outcome
-
-    def _execute(
-        self, run: Run, metrics: Iterable[Metric], ablated: dict[Ablation, Values]
-    ) -> Outcome:
-        if run.ablation is not None and run.ablation not in ablated:
-            ablated[run.ablation] = self.ablations.values(run.ablation, self.prompts)
-        heads = {head for metric in metrics for head in heads_watched(metric.expression)}
-        full = reference.run(
-            self.model,
-            token_tensor(self.prompts, None, self.model),
-            reference.regions_of(run.live, [prompt.layout for prompt in self.prompts]),
-            None if run.ablation is None else ablated[run.ablation],
-            self.plan.positions(run, self.prompts),
-            heads,
-        )
-        return Outcome(full.positions, full.logits, full.patterns)
-
-
 @contextmanager
-def explained_memory(model: LoadedModel, size: int) -> Iterator[None]:
+def explained_memory(model: LoadedModel) -> Iterator[None]:
     """Turns running out of memory into `ModelUnavailable`."""
     try:
         yield
+    except BudgetTooSmall as error:
+        raise ModelUnavailable(
+            model.reference.reference,
+            f"one run on one prompt needs {error.needed / 2**20:,.0f} MiB besides the weights",
+            "allow more with --memory",
+        ) from error
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-        if not known and "allocate memory" not in str(error):
+        if not is_out_of_memory(error):
             raise
         raise ModelUnavailable(
             model.reference.reference,
-            f"there is not enough memory to run {size} prompts at a time",
-            "use a smaller chunk",
+            "there is not enough memory to run it",
+            "give a smaller --memory or --chunk, so that fewer prompts run together",
         ) from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -45,8 +46,8 @@ OPERATORS: dict[str, Callable[..., Vector]] = {
     "sqrt": np.sqrt,
     "log": np.log,
     "exp": np.exp,
-    "min": np.minimum,
-    "max": np.maximum,
+    "min": lambda *values: reduce(np.minimum, values),
+    "max": lambda *values: reduce(np.maximum, values),
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,

@@ -8,6 +8,11 @@ import torch
 from torch import Tensor
 
 
+def uploaded(numbers: Any, device: torch.device | str) -> Tensor:
+    """Whole numbers as a tensor on the device, without waiting for it to arrive there."""
+    return torch.tensor(numbers, dtype=torch.long).to(device, non_blocking=True)
+
+
 def tensor(values: Any) -> Tensor:
     """A float64 tensor of its own storage."""
     return torch.tensor(values, dtype=torch.float64)

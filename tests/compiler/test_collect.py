@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from circuitlang.compiler.collect import all_runs, collect, expand_examples, measurements
-from circuitlang.compiler.cost import cost
 from circuitlang.compiler.show import runs_text
 from circuitlang.language.diagnostics import Diagnostics
 from circuitlang.language.resolve import Resolved, resolve
@@ -114,16 +113,6 @@ def test_sizes_need_no_run(text: str, value: float):
     found = resolved(f"claim a: {text}")
     assert found.spec.claims[0].formula.left == Constant(value)
     assert not needed(f"claim a: {text}").requests
-
-
-def test_cost_counts_runs_times_prompts_and_the_ablations_runs():
-    found = resolved("claim a: faithfulness(c) >= 0.8")
-    form = needed("claim a: faithfulness(c) >= 0.8")
-    counted = cost("s", 1, form, {}, {"t": 10})
-    assert counted.runs == 3
-    assert counted.forwards == 3 * 10 + 10
-    assert counted.tasks[0].tokens is None
-    assert found.spec.models
 
 
 def test_runs_are_printed_with_what_they_are():

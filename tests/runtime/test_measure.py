@@ -1,4 +1,7 @@
-"""Whole measurements: chunks, buckets, references, means and the errors of bad prompts."""
+"""Whole measurements: chunks, buckets, references, means and the errors of bad prompts.
+
+What `measure` promises holds for the executor by plan and for the reference executor alike.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +24,13 @@ from circuitlang.language.spec import (
     TokenScore,
 )
 from circuitlang.runtime.ablation import Ablations
-from circuitlang.runtime.measure import chunks, measure
+from circuitlang.runtime.adapters import Adapter
+from circuitlang.runtime.measure import measure
+from circuitlang.runtime.one_by_one import chunks
 from circuitlang.runtime.reference import run_live
 from circuitlang.runtime.unavailable import ModelUnavailable, NotMeasurable
 from tests.runtime.dense import Weights, evaluate
-from tests.tiny_models import CONTEXT, prompt_set
+from tests.tiny_models import CONTEXT, FAMILIES, prompt_set
 
 HERE = Position(END)
 DIFFERENCE = Metric(
@@ -44,6 +49,12 @@ ATTENTION = Metric(
 SWAP = Ablation("swap", "resample", "other")
 MEAN = Ablation("average", "mean", "other", ("template", "parity"))
 ZERO = Ablation("zero", "zero")
+
+
+@pytest.fixture(params=[False, True], ids=["planned", "reference"])
+def reference(request):
+    """Which executor measures."""
+    return request.param
 
 
 def runs_of(model):
@@ -86,49 +97,53 @@ def by_hand(model, prompts, run, metric_prompt):
     ).item()
 
 
-@pytest.mark.parametrize("family", ["gpt2", "neox", "llama"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_every_kind_of_run_agrees_with_the_dense_evaluator(tiny, family):
     model = tiny(family)
     prompts = prompt_set([8, 11, 8, 9, 8, 11], references=36)
-    runs = runs_of(model)
-    results = measure(model, prompts, {run: [DIFFERENCE] for run in runs.values()}, chunk=2)
-    for run in runs.values():
+    requests = {run: [DIFFERENCE] for run in runs_of(model).values()}
+    planned, slow = (
+        measure(model, prompts, requests, chunk=2, reference=which) for which in (False, True)
+    )
+    for run in requests:
         expected = [by_hand(model, prompts, run, one) for one in prompts.prompts]
-        assert results[run, DIFFERENCE] == pytest.approx(expected, rel=1e-4, abs=1e-4)
+        assert planned[run, DIFFERENCE] == pytest.approx(expected, rel=1e-4, abs=1e-4)
+        assert slow[run, DIFFERENCE] == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
-def test_results_do_not_depend_on_chunks_or_company(tiny):
+def test_results_do_not_depend_on_chunks_or_company(tiny, reference):
     model = tiny("gpt2")
     prompts = prompt_set([8, 11, 8, 9, 8, 11], references=36)
     runs = list(runs_of(model).values())
     metrics = [DIFFERENCE, INSIDE, ATTENTION]
-    together = measure(model, prompts, dict.fromkeys(runs, metrics), chunk=32)
+    requests = dict.fromkeys(runs, metrics)
+    together = measure(model, prompts, requests, chunk=32, reference=reference)
     for run in runs:
-        alone = measure(model, prompts, {run: metrics}, chunk=1)
+        alone = measure(model, prompts, {run: metrics}, chunk=1, reference=reference)
         for metric in metrics:
             assert alone[run, metric].dtype == np.float64
             assert alone[run, metric] == pytest.approx(together[run, metric], rel=1e-4, abs=1e-4)
 
 
-def test_means_do_not_depend_on_the_sample(tiny):
+def test_means_do_not_depend_on_the_sample(tiny, reference):
     model = tiny("gpt2")
     prompts = prompt_set([8, 8, 8, 8], references=40)
     run = runs_of(model)["mean"]
-    whole = measure(model, prompts, {run: [DIFFERENCE]})[run, DIFFERENCE]
     fewer = replace(prompts, prompts=prompts.prompts[2:])
-    assert measure(model, fewer, {run: [DIFFERENCE]})[run, DIFFERENCE] == pytest.approx(
-        whole[2:], abs=1e-5
+    whole, part = (
+        measure(model, some, {run: [DIFFERENCE]}, reference=reference)[run, DIFFERENCE]
+        for some in (prompts, fewer)
     )
+    assert part == pytest.approx(whole[2:], abs=1e-5)
 
 
-def test_kl_references_are_executed_and_compared(tiny):
+def test_kl_references_are_executed_and_compared(tiny, reference):
     model = tiny("gpt2")
     runs, prompts = runs_of(model), prompt_set([8, 9, 8])
     to_model = Metric("kl", Divergence(runs["M"], HERE), True)
     to_half = Metric("kl", Divergence(runs["half"], Position("A")), True)
-    seen = []
     requests = {runs["none"]: [to_model, to_half], runs["M"]: [to_model]}
-    results = measure(model, prompts, requests, progress=lambda *at: seen.append(at))
+    results = measure(model, prompts, requests, reference=reference)
     assert results[runs["M"], to_model] == pytest.approx([0, 0, 0], abs=1e-12)
     for row, prompt in enumerate(prompts.prompts):
         clean = model.unhooked(torch.tensor([prompt.tokens]))[0, -1].double().log_softmax(-1)
@@ -140,8 +155,19 @@ def test_kl_references_are_executed_and_compared(tiny):
         by_hand = (clean.exp() * (clean - other)).sum().item()
         assert results[runs["none"], to_model][row] == pytest.approx(by_hand, rel=1e-4, abs=1e-6)
     assert (results[runs["none"], to_half] > 0).all()
-    assert seen[-1] == (6, 6)
-    assert len(seen) == 6
+
+
+def test_progress_counts_runs_times_prompts_up_to_the_end(tiny, reference):
+    model = tiny("gpt2")
+    runs, prompts = runs_of(model), prompt_set([8, 9, 8])
+    to_half = Metric("kl", Divergence(runs["half"], HERE), True)
+    seen = []
+    requests = {runs["none"]: [to_half], runs["M"]: [DIFFERENCE]}
+    measure(model, prompts, requests, progress=lambda *at: seen.append(at), reference=reference)
+    assert {total for _, total in seen} == {3 * 3}  # the run compared with counts too
+    assert sorted(seen) == seen
+    assert seen[-1] == (9, 9)
+    assert any(0 < done < 9 for done, _ in seen)
 
 
 def test_prompts_that_do_not_fit_are_refused(tiny):
@@ -158,49 +184,61 @@ def test_prompts_that_do_not_fit_are_refused(tiny):
         measure(model, replace(prompts, prompts=(shorter,)), {run: [DIFFERENCE]})
 
 
-def test_a_prompt_at_the_limit_of_the_context_runs(tiny):
+def test_a_prompt_at_the_limit_of_the_context_runs(tiny, reference):
     model = tiny("gpt2")
     run = runs_of(model)["half"]
-    results = measure(model, prompt_set([CONTEXT]), {run: [DIFFERENCE]})
+    results = measure(model, prompt_set([CONTEXT]), {run: [DIFFERENCE]}, reference=reference)
     assert np.isfinite(results[run, DIFFERENCE]).all()
 
 
-def test_a_mean_without_references_says_for_which_prompt(tiny):
+def test_a_mean_without_references_says_for_which_prompt(tiny, reference):
     model = tiny("gpt2")
+    requests = {runs_of(model)["mean"]: [DIFFERENCE]}
     with pytest.raises(NotMeasurable, match="no reference prompts like"):
-        measure(model, prompt_set([8], references=0), {runs_of(model)["mean"]: [DIFFERENCE]})
+        measure(model, prompt_set([8], references=0), requests, reference=reference)
 
 
-def test_interrupting_leaves_no_hooks_behind(tiny):
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_interrupting_leaves_no_hooks_behind(tiny, reference):
     model = tiny("gpt2")
     prompts, run = prompt_set([8, 9]), runs_of(model)["half"]
     before = model.bridge(torch.tensor([prompts.prompts[0].tokens]))
-
-    def interrupt(done, total):
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        measure(model, prompts, {run: [DIFFERENCE]}, progress=interrupt)
+        measure(model, prompts, {run: [DIFFERENCE]}, progress=interrupt, reference=reference)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "circuitlang.runtime.reference._Execution._record", lambda *_: interrupt(0, 0)
-        )
+        patch.setattr("circuitlang.runtime.reference._Execution._record", interrupt)
+        patch.setattr(Adapter, "mlp", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            measure(model, prompts, {run: [DIFFERENCE]})
+            measure(model, prompts, {run: [DIFFERENCE]}, reference=reference)
     after = model.bridge(torch.tensor([prompts.prompts[0].tokens]))
     assert torch.equal(before, after)
 
 
-def test_running_out_of_memory_is_explained(tiny):
+def test_running_out_of_memory_is_explained(tiny, reference, monkeypatch):
     model = tiny("gpt2")
-    with pytest.MonkeyPatch.context() as patch:
 
-        def fail(*_):
-            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+    def fail(*_):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
 
-        patch.setattr("circuitlang.runtime.reference._Execution._record", fail)
-        with pytest.raises(ModelUnavailable, match="not enough memory"):
-            measure(model, prompt_set([8]), {runs_of(model)["M"]: [DIFFERENCE]})
+    monkeypatch.setattr("circuitlang.runtime.reference._Execution._record", fail)
+    monkeypatch.setattr(Adapter, "mlp", fail)
+    with pytest.raises(ModelUnavailable, match="memory"):
+        measure(model, prompt_set([8]), {runs_of(model)["M"]: [DIFFERENCE]}, reference=reference)
+
+
+def test_other_errors_are_not_taken_for_memory(tiny, reference, monkeypatch):
+    model = tiny("gpt2")
+
+    def fail(*_):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr("circuitlang.runtime.reference._Execution._record", fail)
+    monkeypatch.setattr(Adapter, "mlp", fail)
+    with pytest.raises(RuntimeError, match="shapes"):
+        measure(model, prompt_set([8]), {runs_of(model)["M"]: [DIFFERENCE]}, reference=reference)
 
 
 def test_chunks_hold_one_length_and_cover_everything():

@@ -1,0 +1,167 @@
+"""Runs on prompts of one layout -> a program: live edges per segment of positions.
+
+The prompts of a program have equal length, and every position that a run or a metric
+names is the same token in all of them. Positions are cut into segments inside which no edge
+set changes and no corruption begins, so below this a run is a few integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from circuitlang.compiler.reads import Reads
+from circuitlang.compiler.wiring import Wiring, wiring
+from circuitlang.language.prompt import Prompt
+from circuitlang.language.spec import Ablation, Run
+
+CLEAN = 0
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where values that are not recomputed come from; source 0 is the clean run.
+
+    At positions below `first` a resampled run has the clean run's values.
+    """
+
+    ablation: Ablation | None
+    first: int = 0
+
+    @property
+    def is_run(self) -> bool:
+        """Whether its values are those of one run, so that a node fed by them alone is one of them."""
+        return self.ablation is None or self.ablation.kind == "resample"
+
+    @property
+    def is_zero(self) -> bool:
+        return self.ablation is not None and self.ablation.kind == "zero"
+
+    def __str__(self) -> str:
+        return "clean" if self.ablation is None else str(self.ablation)
+
+
+@dataclass(frozen=True)
+class Segment:
+    start: int
+    stop: int
+
+    @property
+    def bits(self) -> int:
+        """Its positions as a bit mask."""
+        return (1 << self.stop) - (1 << self.start)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One run: its live edges in each segment, its source, and what is read of it.
+
+    `positions` is a bit mask: where the logits are read. `heads` are (layer, head, query
+    positions) whose attention is read.
+    """
+
+    masks: tuple[int, ...]
+    source: int
+    positions: int
+    heads: tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True)
+class Program:
+    wiring: Wiring
+    segments: tuple[Segment, ...]
+    sources: tuple[Source, ...]
+    requests: tuple[Request, ...]
+
+    @property
+    def length(self) -> int:
+        return self.segments[-1].stop
+
+    def canonical(self, source: int, segment: int) -> int:
+        """The source whose values `source` has in this segment: the clean run before it differs."""
+        found = self.sources[source]
+        return CLEAN if found.is_run and self.segments[segment].stop <= found.first else source
+
+    def segment_of(self, position: int) -> int:
+        return next(i for i, s in enumerate(self.segments) if position < s.stop)
+
+    def __str__(self) -> str:
+        cuts = " ".join(f"[{s.start},{s.stop})" for s in self.segments)
+        sources = [
+            f"{s} from {s.first}" if s.ablation and s.is_run else str(s) for s in self.sources
+        ]
+        lines = [f"{len(self.requests)} runs, segments {cuts}, sources {', '.join(sources)}"]
+        for number, request in enumerate(self.requests):
+            live = "+".join(str(mask.bit_count()) for mask in request.masks)
+            lines.append(f"  run {number}: {live} edges, else {sources[request.source]}")
+        return "\n".join(lines)
+
+
+def program(runs: Sequence[Run], reads: Mapping[Run, Reads], prompts: Sequence[Prompt]) -> Program:
+    """The program of `runs` of one model and task on prompts of one layout.
+
+    Raises `UnresolvedPosition` like `EdgeSet.rows`.
+    """
+    length = len(prompts[0].tokens)
+    ablations = dict.fromkeys(run.ablation for run in runs if run.ablation is not None)
+    sources = (Source(None), *(Source(a, _first(a, prompts)) for a in ablations))
+    number = {source.ablation: i for i, source in enumerate(sources)}
+    rows = [run.live.rows(prompts[0].layout) for run in runs]
+    segments = _segments(rows, [s.first for s in sources], length)
+    graph = wiring(runs[0].model.shape)
+    requests = tuple(
+        Request(
+            tuple(row[s.start] for s in segments),
+            number[run.ablation],
+            sum(1 << read.position for read in reads[run].logits),
+            tuple(
+                (a.head.layer, a.head.head, sum(1 << q for q in a.queries))
+                for a in reads[run].attention
+            ),
+        )
+        for run, row in zip(runs, rows, strict=True)
+    )
+    return Program(graph, segments, sources, requests)
+
+
+def whole_suffix(form: Program) -> Program:
+    """The program without the prefix that corruptions share with the clean prompts."""
+    rows = [
+        [
+            mask
+            for mask, s in zip(r.masks, form.segments, strict=True)
+            for _ in range(s.start, s.stop)
+        ]
+        for r in form.requests
+    ]
+    segments = _segments(rows, [], form.length)
+    sources = tuple(replace(source, first=0) for source in form.sources)
+    requests = tuple(
+        replace(r, masks=tuple(row[s.start] for s in segments))
+        for r, row in zip(form.requests, rows, strict=True)
+    )
+    return Program(form.wiring, segments, sources, requests)
+
+
+def first_difference(prompt: Prompt, corruption: str) -> int:
+    """The first position at which the corrupted prompt has another token; its length if none."""
+    pairs = zip(prompt.tokens, prompt.corrupted[corruption], strict=True)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), len(prompt.tokens))
+
+
+def _first(ablation: Ablation, prompts: Sequence[Prompt]) -> int:
+    if ablation.kind != "resample":
+        return 0
+    assert ablation.corruption is not None
+    return min(first_difference(prompt, ablation.corruption) for prompt in prompts)
+
+
+def _segments(
+    rows: Sequence[Sequence[int]], firsts: Sequence[int], length: int
+) -> tuple[Segment, ...]:
+    cuts = {0, length} | {first for first in firsts if 0 < first < length}
+    for row in rows:
+        cuts |= {i for i in range(1, length) if row[i] != row[i - 1]}
+    ordered = sorted(cuts)
+    return tuple(Segment(a, b) for a, b in pairwise(ordered))

@@ -1,0 +1,173 @@
+"""Requested metrics and prompts of one layout -> what each run has to deliver: where its logits
+and attention patterns are read, and for which tokens.
+
+All prompts of a chunk have the same length and token spans, so a position is one token index.
+The metrics must have passed `runtime.readout.check_measurable`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain
+from math import ceil
+
+from circuitlang.language.architecture import Node
+from circuitlang.language.edges import Layout
+from circuitlang.language.prompt import Prompt
+from circuitlang.language.spec import (
+    AttentionScore,
+    Divergence,
+    Loss,
+    Metric,
+    MetricExpression,
+    MetricOperation,
+    Run,
+    TokenScore,
+    TopToken,
+)
+
+BLOCK_BYTES = 128 << 20
+
+
+@dataclass(frozen=True)
+class Read:
+    """Logits at one position, of `tokens` (ascending) or, when None, the whole vocabulary."""
+
+    position: int
+    tokens: tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
+class Attention:
+    """A head's attention probabilities from query to key positions, both ascending."""
+
+    head: Node
+    queries: tuple[int, ...]
+    keys: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Reads:
+    """One `Read` per position, ascending; one `Attention` per head."""
+
+    logits: tuple[Read, ...]
+    attention: tuple[Attention, ...]
+
+
+@dataclass(frozen=True)
+class NextToken:
+    """The log-probability at `position` of the token that follows it in the prompt."""
+
+    position: int
+
+
+Score = TokenScore | TopToken | Divergence | NextToken
+
+
+def common_layout(prompts: Iterable[Prompt]) -> Layout:
+    """The layout of a chunk; raises `ValueError` when its prompts differ in it."""
+    (layout,) = {prompt.layout for prompt in prompts}
+    return layout
+
+
+def leaves(expression: MetricExpression) -> Iterator[MetricExpression]:
+    """The parts of an expression that are not operations, from left to right."""
+    if isinstance(expression, MetricOperation):
+        for operand in expression.operands:
+            yield from leaves(operand)
+    else:
+        yield expression
+
+
+def scores(expression: MetricExpression, layout: Layout) -> Iterator[tuple[int, Score]]:
+    """What an expression reads off logits, with the position of each; a loss is its tokens."""
+    for leaf in leaves(expression):
+        match leaf:
+            case TokenScore() | TopToken() | Divergence():
+                (position,) = leaf.position.tokens(layout)
+                yield position, leaf
+            case Loss():
+                for token in sorted(leaf.place.tokens(layout)):
+                    yield token - 1, NextToken(token - 1)
+
+
+def tokens_read(found: Iterable[Score], prompts: Sequence[Prompt]) -> tuple[int, ...] | None:
+    """The tokens whose logits suffice for scores at one position; None is the whole vocabulary."""
+    names: set[str] = set()
+    for score in found:
+        if not (isinstance(score, TokenScore) and score.kind == "logit"):
+            return None
+        names.add(score.tokens)
+    return tuple(sorted({t for p in prompts for name in names for t in p.answers[name]}))
+
+
+def reads_of(
+    requests: Mapping[Run, Sequence[Metric]], prompts: Sequence[Prompt]
+) -> dict[Run, Reads]:
+    """The reads of every requested run and of every run that some metric compares with.
+
+    Raises `ValueError` when the prompts are not of one layout.
+    """
+    layout = common_layout(prompts)
+    distinct = dict.fromkeys(metric for metrics in requests.values() for metric in metrics)
+    expanded = {metric: tuple(scores(metric.expression, layout)) for metric in distinct}
+    wanted: dict[Run, dict[int, dict[Score, None]]] = {run: {} for run in requests}
+    for run, metrics in requests.items():
+        for position, score in chain.from_iterable(expanded[metric] for metric in metrics):
+            wanted[run].setdefault(position, {})[score] = None
+            if isinstance(score, Divergence):
+                wanted.setdefault(score.reference, {}).setdefault(position, {})[score] = None
+    suffice = cache(lambda found: tokens_read(found, prompts))
+    return {
+        run: Reads(
+            tuple(Read(position, suffice(tuple(at))) for position, at in sorted(places.items())),
+            _attention(requests.get(run, ()), layout),
+        )
+        for run, places in wanted.items()
+    }
+
+
+def _attention(metrics: Iterable[Metric], layout: Layout) -> tuple[Attention, ...]:
+    queries: dict[Node, set[int]] = {}
+    keys: dict[Node, set[int]] = {}
+    for metric in metrics:
+        for leaf in leaves(metric.expression):
+            if isinstance(leaf, AttentionScore):
+                queries.setdefault(leaf.head, set()).update(leaf.query.tokens(layout))
+                keys.setdefault(leaf.head, set()).update(leaf.key.tokens(layout))
+    return tuple(
+        Attention(head, tuple(sorted(queries[head])), tuple(sorted(keys[head]))) for head in queries
+    )
+
+
+def block_shape(
+    prompts: int, rows: int, width: int, itemsize: int, references: int, block_bytes: int
+) -> tuple[int, int]:
+    """How many prompts of how many rows are read out together: at least (1, 1).
+
+    A row's logits over `width` tokens take `itemsize` bytes each, in float64 another 8 and a
+    rank's comparison 1 more; each reference keeps log-probabilities and probabilities. All
+    rows go together before prompts do, since they share the references.
+    """
+    each, kept = width * (itemsize + 9), width * 16 * references
+    some = _even(prompts, block_bytes // (kept + rows * each))
+    return some, _even(rows, (block_bytes - some * kept) // (some * each))
+
+
+def _even(total: int, most: int) -> int:
+    """The size of the parts when `total` is cut into as few as possible of at most `most`."""
+    return ceil(total / ceil(total / max(1, most)))
+
+
+def readout_bytes(
+    prompts: int, runs: int, vocabulary: int, itemsize: int, *, block_bytes: int = BLOCK_BYTES
+) -> int:
+    """Peak bytes of reading metrics off the whole vocabulary, beside inputs and results.
+
+    `itemsize` is that of the logits. Each metric compares with at most one other run, and token
+    sets are small beside the vocabulary.
+    """
+    some, rows = block_shape(prompts, runs, vocabulary, itemsize, 1, block_bytes)
+    return some * vocabulary * (16 + rows * (itemsize + 9))

@@ -1,0 +1,157 @@
+"""Averages of every node over reference prompts, for the fast executor.
+
+A mean is keyed by the reference prompts' template, slots and token layout (`mean_key`). It is
+taken in float64 over batches of fixed size, so it depends on neither the sample nor its chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from circuitlang.compiler.wiring import Wiring
+from circuitlang.language.prompt import Prompt
+from circuitlang.language.spec import Ablation
+from circuitlang.runtime.ablation import REFERENCE_BATCH, key_and_references
+from circuitlang.runtime.adapters import Adapter
+from circuitlang.runtime.tensors import uploaded
+
+
+class Averages:
+    """Averages per ablation and key, each computed once."""
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        wiring: Wiring,
+        references: Sequence[Prompt],
+        device: torch.device,
+    ) -> None:
+        self.adapter, self.wiring, self.references = adapter, wiring, references
+        self.device = device
+        self._found: dict[object, Average] = {}
+
+    def of(self, ablation: Ablation, prompts: Sequence[Prompt]) -> ChunkAverages:
+        """For the prompts of a chunk; raises `NotMeasurable` where a key has no references."""
+        found: dict[object, int] = {}
+        averages: list[Average] = []
+        which: list[int] = []
+        for prompt in prompts:
+            key, group = key_and_references(ablation, prompt, self.references)
+            if (ablation, key) not in self._found:
+                self._found[ablation, key] = self._average(ablation, group)
+            if key not in found:
+                found[key] = len(averages)
+                averages.append(self._found[ablation, key])
+            which.append(found[key])
+        return ChunkAverages(averages, uploaded(which, self.device))
+
+    def _average(self, ablation: Ablation, group: Sequence[Prompt]) -> Average:
+        length = len(group[0].tokens)
+        size = (self.wiring.senders, length, self.adapter.d_model)
+        total = torch.zeros(size, dtype=torch.float64, device=self.device)
+        for start in range(0, len(group), REFERENCE_BATCH):
+            batch = group[start : start + REFERENCE_BATCH]
+            rows = [
+                p.tokens if ablation.corruption is None else p.corrupted[ablation.corruption]
+                for p in batch
+            ]
+            self._add_outputs(total, uploaded(rows, self.device))
+        return Average(self.adapter, self.wiring, total / len(group))
+
+    def _add_outputs(self, total: Tensor, tokens: Tensor) -> None:
+        """Adds every sender's output, summed over the prompts, in a run with every edge live."""
+        adapter, positions = self.adapter, tuple(range(tokens.shape[1]))
+        heads, groups = tuple(range(adapter.heads)), tuple(range(adapter.kv_heads))
+        hidden = ~torch.ones(len(positions), len(positions), device=self.device).tril().bool()
+        stream = adapter.embed(tokens)
+        total[0] += stream.double().sum(1)
+        for layer in range(adapter.layers):
+            x = adapter.attention_norm(layer, stream)
+            rotation = adapter.rotation(layer, positions)
+            q = adapter.query(layer, heads, x, rotation).permute(1, 2, 0, 3)
+            times = len(heads) // len(groups)
+            k, v = (
+                part.permute(1, 2, 0, 3).repeat_interleave(times, 1)
+                for part in (
+                    adapter.key(layer, groups, x, rotation),
+                    adapter.value(layer, groups, x),
+                )
+            )
+            scores = q @ k.transpose(2, 3) * adapter.scale(layer)
+            if adapter.softcap is not None:
+                scores = torch.tanh(scores / adapter.softcap) * adapter.softcap
+            window = adapter.window(layer)
+            unseen = hidden
+            if window is not None:
+                unseen = unseen | torch.ones_like(hidden).tril(-window)
+            z = scores.masked_fill(unseen, float("-inf")).softmax(-1) @ v
+            outs = torch.einsum("phqd,hdm->hqpm", z, adapter.output_weight(layer))
+            first = self.wiring.first(layer)
+            total[first : first + len(heads)] += outs.double().sum(2)
+            mixed = outs.sum(0)
+            bias = adapter.output_bias(layer)
+            attention = adapter.mix(layer, mixed if bias is None else mixed + bias)
+            read = stream if adapter.parallel else stream + attention
+            mlp = adapter.mlp(layer, read)
+            total[self.wiring.mlp(layer)] += mlp.double().sum(1)
+            stream = stream + attention + mlp
+
+
+class Average:
+    """One key's averages; `senders` is [sender, position, d_model] in float64."""
+
+    def __init__(self, adapter: Adapter, wiring: Wiring, senders: Tensor) -> None:
+        self.adapter, self.wiring, self.dtype = adapter, wiring, adapter.unembedding.dtype
+        self.totals = senders
+        self.senders = senders.to(self.dtype)
+
+    def attn(self, layer: int) -> Tensor:
+        """The sum of a layer's heads and its output bias: [position, d_model]."""
+        return self._attn(layer).to(self.dtype)
+
+    def _attn(self, layer: int) -> Tensor:
+        first = self.wiring.first(layer)
+        total = self.totals[first : first + self.adapter.heads].sum(0)
+        bias = self.adapter.output_bias(layer)
+        return total if bias is None else total + bias
+
+    @cached_property
+    def streams(self) -> dict[int, Tensor]:
+        """The sum of all summands below each count: [position, d_model]."""
+        total = self.totals[0]
+        found = {1: total}
+        for layer in range(self.adapter.layers):
+            if self.adapter.post_norm:
+                total = total + self.adapter.mix(layer, self.attn(layer)).double()
+            else:
+                total = total + self._attn(layer)
+            found[self.wiring.mlp(layer)] = total
+            total = total + self.totals[self.wiring.mlp(layer)]
+            found[self.wiring.first(layer + 1)] = total
+        return {count: total.to(self.dtype) for count, total in found.items()}
+
+
+class ChunkAverages:
+    """The averages of a chunk's prompts: prompt i has those number `which[i]`."""
+
+    def __init__(self, averages: Sequence[Average], which: Tensor) -> None:
+        self.averages, self.which = averages, which
+
+    def constant(self, sender: int) -> Tensor:
+        """[position, prompt, d_model]."""
+        return self._each([average.senders[sender] for average in self.averages])
+
+    def stream(self, count: int) -> Tensor:
+        return self._each([average.streams[count] for average in self.averages])
+
+    def attn(self, layer: int) -> Tensor:
+        return self._each([average.attn(layer) for average in self.averages])
+
+    def _each(self, tables: Sequence[Tensor]) -> Tensor:
+        if len(tables) == 1:
+            return tables[0][:, None].expand(-1, len(self.which), -1)
+        return torch.stack(list(tables)).index_select(0, self.which).transpose(0, 1)

@@ -1,0 +1,138 @@
+"""Runs one after the other through the reference executor: the slow, obvious way.
+
+Prompts are bucketed by token length and cut into chunks. In each chunk every ablation's
+values are computed once, and a run that others are compared with (KL) is executed before
+them and kept until the last of them is done.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from circuitlang.compiler.collect import Requests, reference_runs
+from circuitlang.language.prompt import Prompt, PromptSet
+from circuitlang.language.spec import Ablation, Metric, Run
+from circuitlang.runtime import reference
+from circuitlang.runtime.ablation import Ablations, Values, token_tensor
+from circuitlang.runtime.metrics import Evaluation, Vector, heads_watched, positions_read
+from circuitlang.runtime.models import LoadedModel
+from circuitlang.runtime.reference import Outcome
+
+CHUNK_BYTES = 1_500_000_000
+LARGEST_CHUNK = 256
+
+
+def execute_one_by_one(
+    model: LoadedModel,
+    prompts: PromptSet,
+    requests: Requests,
+    results: dict[tuple[Run, Metric], Vector],
+    chunk: int | None,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Fills `results`; `progress` gets the executed and the total number of (run, prompt) pairs."""
+    order = RunOrder(requests)
+    ablations = Ablations(model, prompts.references)
+    done, total = 0, len(prompts.prompts) * len(order.runs)
+    for rows in chunks(prompts.prompts, chunk or default_chunk(model, prompts.prompts)):
+        here = Chunk(model, [prompts.prompts[row] for row in rows], order, ablations)
+        for run, values in here.measured():
+            for metric, vector in values.items():
+                results[run, metric][rows] = vector
+            done += len(rows)
+            progress(done, total)
+
+
+def default_chunk(model: LoadedModel, prompts: Sequence[Prompt]) -> int:
+    """How many prompts run together: every sender's output is held live, ablated and in sums."""
+    graph, bytes_each = model.architecture, torch.finfo(model.dtype).bits // 8
+    longest = max((len(p.tokens) for p in prompts), default=1)
+    per_prompt = 4 * bytes_each * len(graph.senders) * longest * graph.shape.d_model
+    return max(1, min(LARGEST_CHUNK, CHUNK_BYTES // per_prompt))
+
+
+def chunks(prompts: Sequence[Prompt], size: int) -> Iterator[list[int]]:
+    """Row numbers of prompts that run together: equal token length, at most `size` of them."""
+    buckets: dict[int, list[int]] = {}
+    for row, prompt in enumerate(prompts):
+        buckets.setdefault(len(prompt.tokens), []).append(row)
+    for _, rows in sorted(buckets.items()):
+        for start in range(0, len(rows), max(size, 1)):
+            yield rows[start : start + max(size, 1)]
+
+
+class RunOrder:
+    """The requested runs and those they are compared with, each after what it needs."""
+
+    def __init__(self, requests: Requests) -> None:
+        self.requests = requests
+        self.needs: dict[Run, list[Run]] = {}
+        for run in requests:
+            self._add(run)
+        self.runs = list(self.needs)
+        self.uses = Counter(other for others in self.needs.values() for other in others)
+
+    def _add(self, run: Run) -> None:
+        if run in self.needs:
+            return
+        metrics = self.requests.get(run, ())
+        others = [o for m in metrics for o in reference_runs(m.expression) if o != run]
+        for other in dict.fromkeys(others):
+            self._add(other)
+        self.needs[run] = list(dict.fromkeys(others))
+
+    def positions(self, run: Run, prompts: Sequence[Prompt]) -> tuple[int, ...]:
+        """The positions at which the run's logits are read, by its metrics or by others'."""
+        found: set[int] = set()
+        for reader, others in self.needs.items():
+            if reader == run or run in others:
+                for metric in self.requests.get(reader, ()):
+                    found |= positions_read(metric.expression, prompts)
+        return tuple(sorted(found))
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Prompts of one length on which all runs are executed."""
+
+    model: LoadedModel
+    prompts: Sequence[Prompt]
+    order: RunOrder
+    ablations: Ablations
+
+    def measured(self) -> Iterator[tuple[Run, dict[Metric, Vector]]]:
+        """Each run with its metrics' values on these prompts, in order."""
+        ablated: dict[Ablation, Values] = {}
+        kept: dict[Run, Outcome] = {}
+        waiting = Counter(self.order.uses)
+        for run in self.order.runs:
+            metrics = self.order.requests.get(run, ())
+            outcome = self._execute(run, metrics, ablated)
+            evaluation = Evaluation(outcome, self.prompts, {**kept, run: outcome})
+            yield run, {metric: evaluation.value(metric.expression) for metric in metrics}
+            for other in self.order.needs[run]:
+                waiting[other] -= 1
+                if not waiting[other]:
+                    del kept[other]
+            if waiting[run]:
+                kept[run] = outcome
+
+    def _execute(
+        self, run: Run, metrics: Iterable[Metric], ablated: dict[Ablation, Values]
+    ) -> Outcome:
+        if run.ablation is not None and run.ablation not in ablated:
+            ablated[run.ablation] = self.ablations.values(run.ablation, self.prompts)
+        heads = {head for metric in metrics for head in heads_watched(metric.expression)}
+        full = reference.run(
+            self.model,
+            token_tensor(self.prompts, None, self.model),
+            reference.regions_of(run.live, [prompt.layout for prompt in self.prompts]),
+            None if run.ablation is None else ablated[run.ablation],
+            self.order.positions(run, self.prompts),
+            heads,
+        )
+        return Outcome(full.positions, full.logits, full.patterns)
