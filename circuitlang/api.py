@@ -12,14 +12,16 @@ from circuitlang.front import Front, Options, Silent, draw_prompts, fetched_fron
 from circuitlang.language.diagnostics import Diagnostic, Diagnostics
 from circuitlang.language.resolve import resolve_expression
 from circuitlang.language.source import Span
-from circuitlang.language.spec import Mean
-from circuitlang.measured import load_models
+from circuitlang.language.spec import Mean, Metric, Run
+from circuitlang.measured import Batch, content_of, load_models, open_store
 from circuitlang.report.diagnostics import render
 from circuitlang.report.document import CheckDocument
 from circuitlang.report.outcome import document
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from circuitlang.runtime.models import LoadedModel
 
 
 class SpecError(Exception):
@@ -69,13 +71,18 @@ def session(spec: LoadedSpec | str | Path, **options: Any) -> Session:
 
 
 class Session:
-    """Keeps models loaded and prompts drawn, and remembers every run it has made."""
+    """Keeps models loaded and prompts drawn, and remembers every run it has made.
+
+    Runs that a check has stored are not made again; a session stores none itself, since it checks
+    no invariants. Models are loaded for the first run that is not stored.
+    """
 
     def __init__(self, spec: LoadedSpec, **options: Any) -> None:
         self.options = Options(**options)
         self.front = fetched_front(spec.path, self.options, Silent())
         self._raise_errors()
-        self.loaded = load_models(self.front, self.options, Silent())
+        self.loaded: dict[str, LoadedModel] = {}
+        self.store = open_store(self.front, self.options, create=False)
         self._known: dict[Any, Any] = {}
 
     def __enter__(self) -> Session:
@@ -88,6 +95,7 @@ class Session:
         trace: TracebackType | None,
     ) -> None:
         self.loaded = {}
+        self.store.close()
 
     def F(self, edges: str, **words: str) -> Tensor:  # noqa: N802 - the language's own name
         """The per-prompt numbers behind F, float64, [prompt].
@@ -95,7 +103,6 @@ class Session:
         `edges` is any set expression of the spec, such as "ioi - a9.h9"; `words` are context
         words as text: on, under, by, free, and with_ for `with`. Raises `SpecError`.
         """
-        from circuitlang.runtime.measure import measure
         from circuitlang.runtime.tensors import tensor
 
         clauses = "".join(f" {word.rstrip('_')} {value}" for word, value in words.items())
@@ -106,25 +113,37 @@ class Session:
             raise SpecError(diagnostics.sorted)
         number = found[0][1]
         assert isinstance(number, Mean)
-        m = number.measurement
-        key = (m.run, m.metric)
+        key = (number.measurement.run, number.measurement.metric)
         if key not in self._known:
-            self._prepare(number, found[0][2])
-            drawn = self.front.prompts[m.run.task, m.run.model.name]
-            self._known |= measure(
-                self.loaded[m.run.model.name], drawn, {m.run: (m.metric,)}, chunk=self.options.chunk
-            )
+            self._draw(number, found[0][2])
+            self._known[key] = self._values(*key)
         return tensor(self._known[key])
 
-    def _prepare(self, number: Mean, span: Span) -> None:
-        """Prompts and model of a run that no claim of the spec needed."""
+    def _draw(self, number: Mean, span: Span) -> None:
+        """Prompts of a task and model that no claim of the spec needed."""
         run = number.measurement.run
         if (run.task, run.model.name) not in self.front.prompts:
             self.front.asked = ((number, span),)
             draw_prompts(self.front, self.options)
             self._raise_errors()
-        if run.model.name not in self.loaded:
-            self.loaded |= load_models(self.front, self.options, Silent())
+
+    def _values(self, run: Run, metric: Metric) -> Any:
+        """The numbers of a run, from the store or executed."""
+        from circuitlang.runtime.measure import measure
+
+        assert self.front.resolved is not None
+        name, asked = run.model.name, {run: (metric,)}
+        drawn = self.front.prompts[run.task, name]
+        content = content_of(self.front.resolved.found[name], self.store)
+        batch = Batch(run.model, content, drawn, asked, self.options.device)
+        if not self.options.fresh:
+            batch.look_up(self.store)
+        if not batch.missing:
+            return batch.records[batch.keys[run, metric]].values
+        if name not in self.loaded:
+            self.loaded |= load_models(self.front, [name], self.options, Silent())
+        chunk, memory = self.options.chunk, self.options.memory
+        return measure(self.loaded[name], drawn, asked, chunk=chunk, memory=memory)[run, metric]
 
     def _raise_errors(self) -> None:
         if self.front.diagnostics.has_errors:

@@ -5,13 +5,27 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 INTERRUPTED = 130
+
+
+def memory_size(text: str) -> int:
+    """Bytes in a size such as 4GiB; raises `typer.BadParameter`."""
+    from pydantic import ByteSize, TypeAdapter, ValidationError
+
+    try:
+        found = int(TypeAdapter(ByteSize).validate_python(text))
+    except ValidationError:
+        found = 0
+    if found < 1:
+        raise typer.BadParameter(f"`{text}` is no size; write one like 4GiB, 500MB or 2000000000")
+    return found
+
+
 app = typer.Typer(
     name="circ",
     help="Decide the claims that a .circ file makes about a transformer circuit.",
@@ -31,7 +45,21 @@ Samples = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option(min=0, help="seed of the sample, instead of the spec's")]
 Chunk = Annotated[int | None, typer.Option(min=1, help="prompts that run together")]
+Memory = Annotated[
+    int | None,
+    typer.Option(
+        parser=memory_size,
+        metavar="SIZE",
+        help="what tensors may take besides the models, such as 4GiB or 500MB",
+    ),
+]
 Quick = Annotated[bool, typer.Option(help="32 prompts per task; the table's title says so")]
+StoreFolder = Annotated[
+    Path | None,
+    typer.Option("--store", metavar="DIR", help="where runs are stored, instead of .circ by FILE"),
+]
+NoStore = Annotated[bool, typer.Option("--no-store", help="neither read nor store runs")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="execute every run, stored or not")]
 ClaimNames = Annotated[
     list[str] | None, typer.Option("--claim", help="only this claim (may be repeated)")
 ]
@@ -48,6 +76,17 @@ def check(
     claim: ClaimNames = None,
     quick: Quick = False,
     chunk: Chunk = None,
+    memory: Memory = None,
+    store: StoreFolder = None,
+    no_store: NoStore = False,
+    fresh: Fresh = False,
+    against_reference: Annotated[
+        bool,
+        typer.Option(
+            "--against-reference",
+            help="execute a sample of runs again with the reference executor, and compare",
+        ),
+    ] = False,
 ) -> None:
     """Run the models and decide every claim.
 
@@ -58,7 +97,19 @@ def check(
     from circuitlang.report.outcome import document
     from circuitlang.report.terminal import print_document
 
-    options = pipeline.Options(device, samples, seed, tuple(claim or ()), chunk, quick)
+    options = pipeline.Options(
+        device=device,
+        samples=samples,
+        seed=seed,
+        claims=tuple(claim or ()),
+        chunk=chunk,
+        quick=quick,
+        store=store,
+        stored=not no_store,
+        fresh=fresh,
+        memory=memory,
+        against_reference=against_reference,
+    )
     documents = []
     for file in files:
         with _progress(as_json) as progress:
@@ -84,13 +135,27 @@ def evaluate(
     seed: Seed = None,
     quick: Quick = False,
     chunk: Chunk = None,
+    memory: Memory = None,
+    store: StoreFolder = None,
+    no_store: NoStore = False,
+    fresh: Fresh = False,
 ) -> None:
     """Work out any expression of the language in the context of a spec."""
     from circuitlang import pipeline
     from circuitlang.report.outcome import document
     from circuitlang.report.terminal import print_evaluation
 
-    options = pipeline.Options(device, samples, seed, (), chunk, quick)
+    options = pipeline.Options(
+        device=device,
+        samples=samples,
+        seed=seed,
+        chunk=chunk,
+        quick=quick,
+        store=store,
+        stored=not no_store,
+        fresh=fresh,
+        memory=memory,
+    )
     with _progress(as_json) as progress:
         outcome = pipeline.evaluate(file, expression, options, progress)
     _print_diagnostics(outcome.front.found)
@@ -126,7 +191,7 @@ def lint(files: Files, as_json: AsJson = False) -> None:
 @app.command()
 def show(
     file: OneFile,
-    stage: Annotated[str, typer.Option(help="tree, spec, prompts or runs")] = "spec",
+    stage: Annotated[str, typer.Option(help="tree, spec, prompts, runs, values or plan")] = "spec",
     claim: Annotated[str | None, typer.Option(help="print this claim down to F alone")] = None,
     samples: Samples = None,
     seed: Seed = None,
@@ -153,24 +218,58 @@ def show(
 
 
 @app.command()
-def plan(file: OneFile, as_json: AsJson = False, samples: Samples = None) -> None:
-    """Say what a check would run, without loading weights."""
+def plan(
+    file: OneFile,
+    as_json: AsJson = False,
+    device: Device = "cpu",
+    samples: Samples = None,
+    seed: Seed = None,
+    claim: ClaimNames = None,
+    quick: Quick = False,
+    chunk: Chunk = None,
+    memory: Memory = None,
+    store: StoreFolder = None,
+    no_store: NoStore = False,
+    fresh: Fresh = False,
+) -> None:
+    """Say what a check with these options would execute, without loading weights."""
     from circuitlang import pipeline
-    from circuitlang.compiler.cost import cost_text
 
-    front, cost = pipeline.plan(file, pipeline.Options(samples=samples))
+    options = pipeline.Options(
+        device=device,
+        samples=samples,
+        seed=seed,
+        claims=tuple(claim or ()),
+        chunk=chunk,
+        quick=quick,
+        store=store,
+        stored=not no_store,
+        fresh=fresh,
+        memory=memory,
+    )
+    front, cost = pipeline.plan(file, options)
     _print_diagnostics(front.found)
     if cost is None:
         raise typer.Exit(2)
-    print(json.dumps(asdict(cost), indent=1) if as_json else cost_text(cost))
+    from circuitlang.report.plan import plan_document, print_plan
+
+    document = plan_document(file, cost, front.found)
+    if as_json:
+        _print_json([document])
+    else:
+        print_plan(document, _stdout())
 
 
 @app.command()
-def schema() -> None:
+def schema(
+    of_plan: Annotated[bool, typer.Option("--plan", help="of what `plan --json` prints")] = False,
+) -> None:
     """Print the JSON Schema of the document that `check --json` prints."""
     from circuitlang.report.document import CheckDocument
+    from circuitlang.report.plan import PlanDocument
 
-    print(json.dumps(CheckDocument.model_json_schema(mode="serialization"), indent=2))
+    document = PlanDocument if of_plan else CheckDocument
+    print(json.dumps(document.model_json_schema(mode="serialization"), indent=2))
 
 
 @app.callback(invoke_without_command=True)

@@ -27,20 +27,27 @@ class Progress(Protocol):
 
     def stage(self, text: str) -> None: ...
 
-    def runs(self, done: int, total: int) -> None: ...
+    def pairs(self, done: int, total: int) -> None:
+        """How many of the stage's (run, prompt) pairs are executed."""
 
 
 class Silent:
     def stage(self, text: str) -> None:
         pass
 
-    def runs(self, done: int, total: int) -> None:
+    def pairs(self, done: int, total: int) -> None:
         pass
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line may change; None leaves the spec's own value."""
+    """What the command line may change; None leaves the spec's own value.
+
+    `store` is the folder of stored runs, by default `.circ` beside the spec; `stored` False does
+    without one, and `fresh` executes every run whether or not it is stored. `memory` is how many
+    bytes tensors may take besides the models; `against_reference` executes a sample of runs again,
+    with the reference executor.
+    """
 
     device: str = "cpu"
     samples: int | None = None
@@ -48,6 +55,11 @@ class Options:
     claims: tuple[str, ...] = ()
     chunk: int | None = None
     quick: bool = False
+    store: Path | str | None = None
+    stored: bool = True
+    fresh: bool = False
+    memory: int | None = None
+    against_reference: bool = False
 
     @property
     def sample_size(self) -> int | None:
@@ -93,9 +105,10 @@ def everything_asked(spec: Spec) -> tuple[tuple[Any, Span], ...]:
 
 def lint(path: Path, options: Options | None = None) -> Front:
     """Everything that can be found without weights; says what it did not check."""
-    front = resolve_file(path)
+    front, options = resolve_file(path), options or Options()
     if front.resolved is not None:
-        draw_prompts(front, options or Options())
+        ask_for_claims(front, options)
+        draw_prompts(front, options)
     return front
 
 
@@ -146,6 +159,14 @@ def chosen_claims(
                 suggestion(name, known) or f"its claims are {', '.join(known)}",
             )
     return tuple(c for c in claims if c.kind == "assume" or c.name in names)
+
+
+def ask_for_claims(front: Front, options: Options) -> None:
+    """Leaves only the chosen claims to work out, where the options choose some."""
+    assert front.resolved is not None
+    if options.claims:
+        chosen = chosen_claims(front.resolved, options.claims, front.diagnostics)
+        front.asked = tuple((c.formula, c.span) for c in chosen)
 
 
 def pairs_used(front: Front) -> dict[tuple[str, str], ModelReference]:
@@ -326,9 +347,8 @@ def fetched_front(
         found = resolve_expression(expression, front.resolved)
         front.labels = tuple(label for label, _, _ in found)
         front.asked = tuple((form, span) for _, form, span in found)
-    elif options.claims:
-        chosen = chosen_claims(front.resolved, options.claims, front.diagnostics)
-        front.asked = tuple((c.formula, c.span) for c in chosen)
+    else:
+        ask_for_claims(front, options)
     if not front.diagnostics.has_errors:
         draw_prompts(front, options)
     return front

@@ -1,32 +1,183 @@
-"""The numbers half: runs executed on every prompt, and what must be true of them."""
+"""The numbers half: stored runs looked up, the others executed on every prompt.
+
+Takes a front with prompts and gives every number that its claims need, with its noise and the
+invariants of the checks that measured it. Where all is stored, no model is loaded.
+"""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import chain, zip_longest
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from circuitlang.compiler.collect import Needed, collect, expand_examples
+from circuitlang.compiler.collect import Needed, Requests, all_runs, collect, expand_examples
 from circuitlang.front import Front, Options, Progress, model_span, pairs_used
+from circuitlang.language.models import Found
 from circuitlang.language.prompt import PromptSet
 from circuitlang.language.resolve import Resolved
-from circuitlang.language.spec import Metric, Run, TokenScore
+from circuitlang.language.spec import Metric, ModelReference, Run, TokenScore
 
 if TYPE_CHECKING:
     from circuitlang.runtime.models import LoadedModel
+    from circuitlang.store import Invariant, Record, Store
+
+
+Asked = tuple[Run, Metric]
+
+
+SAMPLED_RUNS = 8
+SAMPLED_PROMPTS = 8
+
+
+@dataclass(frozen=True)
+class UsedModel:
+    """A model whose numbers are used, and the device that they are of."""
+
+    reference: ModelReference
+    found: Found
+    device: str
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far a metric of a task and model is from what the reference executor gives, in its unit.
+
+    `largest` is over the sampled runs and prompts; `scale` is the metric's largest value in the
+    check.
+    """
+
+    metric: Metric
+    task: str
+    model: str
+    largest: float
+    scale: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A sample of runs and prompts that the reference executor has executed too."""
+
+    runs: int
+    prompts: int
+    differences: tuple[Difference, ...]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """All numbers of a check, before any verdict."""
+    """All numbers of a check, before any verdict.
+
+    `executed` counts the runs that were executed for it, and `stored` the asked ones whose
+    numbers all came from the store. The noise of a metric is at least its difference in the
+    comparison, where there is one.
+    """
 
     resolved: Resolved
     needed: Needed
     prompts: Mapping[tuple[str, str], PromptSet]
-    values: Mapping[tuple[Run, Metric], Any]
+    values: Mapping[Asked, Any]
     noise: Mapping[Metric, float]
-    invariants: tuple[Any, ...]
-    loaded: Mapping[str, LoadedModel]
+    invariants: tuple[Invariant, ...]
+    models: tuple[UsedModel, ...]
+    executed: int
+    stored: int
+    comparison: Comparison | None = None
+
+
+class Batch:
+    """What is asked of one model on one task's prompts, and what is known of it already.
+
+    `content` is the model's, None where it is not known: then nothing of it is stored.
+    """
+
+    def __init__(
+        self,
+        model: ModelReference,
+        content: str | None,
+        drawn: PromptSet,
+        requests: Requests,
+        device: str,
+    ) -> None:
+        from circuitlang.content import Contents
+
+        self.model, self.content = model, content
+        self.drawn, self.requests = drawn, requests
+        contents = Contents(content or "", model, device, drawn)
+        self.keys = {(r, m): contents.key(r, m) for r, ms in requests.items() for m in ms}
+        self.records: dict[bytes, Record] = {}
+
+    def look_up(self, store: Store) -> None:
+        self.records |= store.read(self.keys.values())
+
+    @property
+    def missing(self) -> Requests:
+        """The requests without what is known."""
+        left = {
+            run: tuple(metric for metric in metrics if self.keys[run, metric] not in self.records)
+            for run, metrics in self.requests.items()
+        }
+        return {run: metrics for run, metrics in left.items() if metrics}
+
+    def execute(
+        self, model: LoadedModel, missing: Requests, options: Options, progress: Progress
+    ) -> dict[bytes, Record]:
+        """Checks the invariants on one chunk, then executes the runs on every prompt."""
+        from circuitlang.runtime.invariants import check_invariants
+        from circuitlang.runtime.measure import measure
+        from circuitlang.store import Invariant, Record
+
+        progress.stage(f"checking invariants on {self.drawn.task}")
+        report = check_invariants(model, self.drawn, missing)
+        invariants = tuple(Invariant(i.name, i.deviation, i.passed) for i in report.invariants)
+        number, prompts = len(all_runs(missing)), len(self.drawn.prompts)
+        progress.stage(f"{self.drawn.task}: {number} runs on {prompts} prompts")
+        values = measure(
+            model,
+            self.drawn,
+            missing,
+            chunk=options.chunk,
+            memory=options.memory,
+            progress=progress.pairs,
+        )
+        found = {
+            self.keys[run, metric]: Record(vector, report.noise[metric], invariants)
+            for (run, metric), vector in values.items()
+        }
+        self.records |= found
+        return found
+
+    def compare(
+        self, model: LoadedModel, runs: Iterable[Run], rows: list[int], progress: Progress
+    ) -> Iterable[Difference]:
+        """Executes runs on the prompts `rows` with the reference executor."""
+        import numpy as np
+
+        from circuitlang.runtime.measure import measure
+
+        asked = {run: self.requests[run] for run in runs}
+        part = replace(self.drawn, prompts=tuple(self.drawn.prompts[row] for row in rows))
+        progress.stage(f"{self.drawn.task}: {len(asked)} runs with the reference executor")
+        found = measure(model, part, asked, reference=True, progress=progress.pairs)
+        for metric in dict.fromkeys(metric for _, metric in found):
+            apart = [
+                largest_difference(vector, self.records[self.keys[run, metric]].values[rows])
+                for (run, of), vector in found.items()
+                if of == metric
+            ]
+            known = [self.records[key].values for (_, of), key in self.keys.items() if of == metric]
+            scale = float(np.abs(np.concatenate(known)).max())
+            yield Difference(metric, self.drawn.task, self.model.name, max(apart), scale)
+
+
+def largest_difference(one: Any, other: Any) -> float:
+    """Between two vectors; infinite values that are equal do not differ."""
+    import numpy as np
+
+    with np.errstate(invalid="ignore"):
+        return float(np.where(one == other, 0.0, np.abs(one - other)).max())
 
 
 def needed_runs(front: Front, forms: Iterable[Any]) -> Needed:
@@ -34,52 +185,162 @@ def needed_runs(front: Front, forms: Iterable[Any]) -> Needed:
     return collect(forms, {name: tuple(t.tokens) for name, t in front.resolved.tasks.items()})
 
 
-def load_models(front: Front, options: Options, progress: Progress) -> dict[str, LoadedModel]:
-    """Every model in use, by name; raises `ModelUnavailable`."""
+def open_store(front: Front, options: Options, *, create: bool = True) -> Store:
+    """The store of the options; what is wrong with it becomes a note."""
+    from circuitlang.store import FOLDER, Store
+
+    assert front.resolved is not None
+    folder = Path(options.store or front.resolved.source.folder / FOLDER)
+
+    def complain(reason: str, help: str) -> None:
+        message = f"The store of runs `{folder}`: {reason}."
+        front.diagnostics.note("CL601", message, None, help)
+
+    return Store(folder if options.stored else None, complain, create=create)
+
+
+def content_of(found: Found, store: Store) -> str | None:
+    """What the model's stored runs are keyed by; None where nothing can be stored of it."""
+    from circuitlang.content import model_content
+
+    return model_content(found, store.file_digest) if store.usable else None
+
+
+def load_models(
+    front: Front, names: Iterable[str], options: Options, progress: Progress
+) -> dict[str, LoadedModel]:
+    """The named models; raises `ModelUnavailable`. Says which of them run the slow way."""
     from circuitlang.runtime.models import load as load_model
 
     assert front.resolved is not None
-    used = {m.name: m for m in pairs_used(front).values()}
+    used = front.resolved.spec.models
     folder = front.resolved.source.folder
+    loaded = {
+        name: load_model(used[name], folder, options.device, progress.stage)
+        for name in dict.fromkeys(names)
+    }
+    for model in loaded.values():
+        if model.adapter is None:
+            reference = model.reference.reference
+            front.diagnostics.note(
+                "CL602",
+                f"`{reference}` runs one run at a time, with the reference executor: "
+                f"{model.adapter_note}.",
+                model_span(front.resolved, reference),
+                "the numbers are the same, and take longer",
+            )
+    return loaded
+
+
+def asked_of_models(
+    front: Front, needed: Needed, options: Options, store: Store
+) -> tuple[Batch, ...]:
+    """What is asked of each model on each task that has prompts, and what is stored of it."""
+    assert front.resolved is not None
+    models = {m.name: m for m in pairs_used(front).values()}
+    contents = {name: content_of(front.resolved.found[name], store) for name in models}
+    batches = []
+    for (task, name), drawn in front.prompts.items():
+        requests = requests_of(needed, task, name)
+        if requests:
+            batches.append(Batch(models[name], contents[name], drawn, requests, options.device))
+    if not options.fresh:
+        for batch in batches:
+            batch.look_up(store)
+    return tuple(batches)
+
+
+def requests_of(needed: Needed, task: str, model: str) -> Requests:
     return {
-        name: load_model(model, folder, options.device, progress.stage)
-        for name, model in used.items()
+        run: metrics
+        for run, metrics in needed.requests.items()
+        if (run.task, run.model.name) == (task, model)
     }
 
 
 def measure_all(
-    front: Front,
-    needed: Needed,
-    loaded: Mapping[str, LoadedModel],
-    options: Options,
-    progress: Progress,
+    front: Front, needed: Needed, options: Options, progress: Progress, store: Store
 ) -> Measured:
-    """Executes every run on every prompt and checks the invariants on one chunk per model and task."""
-    from circuitlang.runtime.invariants import check_invariants
-    from circuitlang.runtime.measure import measure
-
+    """Takes what is stored, and executes the other runs on every prompt."""
     assert front.resolved is not None
-    values: dict[tuple[Run, Metric], Any] = {}
+    models = {m.name: m for m in pairs_used(front).values()}
+    facts = {name: front.resolved.found[name] for name in models}
+    batches = asked_of_models(front, needed, options, store)
+    left = [(batch, missing) for batch in batches if (missing := batch.missing)]
+    executed = [run for _, missing in left for run in all_runs(missing)]
+    again = sampled_runs(batches, options.seed or 0) if options.against_reference else {}
+    names = [batch.model.name for batch in (*(batch for batch, _ in left), *again)]
+    loaded = load_models(front, names, options, progress) if names else {}
+    facts |= {name: model.found for name, model in loaded.items()}
+    for batch, missing in left:
+        name = batch.model.name
+        records = batch.execute(loaded[name], missing, options, progress)
+        if batch.content is not None and content_of(facts[name], store) == batch.content:
+            store.write(records)
+    comparison = _compared(again, loaded, options.seed or 0, progress) if again else None
+    return Measured(
+        front.resolved,
+        needed,
+        front.prompts,
+        *_together(batches, comparison),
+        tuple(UsedModel(models[name], facts[name], options.device) for name in models),
+        len(executed),
+        len(set(needed.requests) - set(executed)),
+        comparison,
+    )
+
+
+def sampled_runs(batches: Iterable[Batch], seed: int) -> dict[Batch, list[Run]]:
+    """At most `SAMPLED_RUNS` runs: by turns one of each task, model and ablation."""
+    draw = random.Random(seed)
+    groups: dict[object, list[tuple[Batch, Run]]] = {}
+    for batch in batches:
+        for run in batch.requests:
+            groups.setdefault((batch, run.ablation), []).append((batch, run))
+    for group in groups.values():
+        draw.shuffle(group)
+    turns = chain.from_iterable(zip_longest(*groups.values()))
+    chosen: dict[Batch, list[Run]] = {}
+    for batch, run in [one for one in turns if one is not None][:SAMPLED_RUNS]:
+        chosen.setdefault(batch, []).append(run)
+    return chosen
+
+
+def _compared(
+    sample: Mapping[Batch, list[Run]],
+    loaded: Mapping[str, LoadedModel],
+    seed: int,
+    progress: Progress,
+) -> Comparison:
+    """The sampled runs against the reference executor, on at most `SAMPLED_PROMPTS` of each task."""
+    differences: list[Difference] = []
+    prompts = 0
+    for batch, runs in sample.items():
+        number = len(batch.drawn.prompts)
+        rows = sorted(random.Random(seed).sample(range(number), min(number, SAMPLED_PROMPTS)))
+        differences += batch.compare(loaded[batch.model.name], runs, rows, progress)
+        prompts = max(prompts, len(rows))
+    return Comparison(sum(map(len, sample.values())), prompts, tuple(differences))
+
+
+def _together(
+    batches: Iterable[Batch], comparison: Comparison | None
+) -> tuple[dict[Asked, Any], dict[Metric, float], tuple[Invariant, ...]]:
+    """The values, each metric's noise, and the invariants of every check that they come from."""
+    values: dict[Asked, Any] = {}
     noise: dict[Metric, float] = {}
-    invariants: list[Any] = []
-    for (task, name), drawn in front.prompts.items():
-        requests = {
-            run: metrics
-            for run, metrics in needed.requests.items()
-            if run.task == task and run.model.name == name
-        }
-        if not requests:
-            continue
-        progress.stage(f"checking invariants on {task}")
-        report = check_invariants(loaded[name], drawn, requests)
-        invariants += report.invariants
-        for metric, deviation in report.noise.items():
-            noise[metric] = max(noise.get(metric, 0.0), deviation)
-        progress.stage(f"{task}: {len(requests)} runs on {len(drawn.prompts)} prompts")
-        values |= measure(
-            loaded[name], drawn, requests, chunk=options.chunk, progress=progress.runs
-        )
-    return Measured(front.resolved, needed, front.prompts, values, noise, tuple(invariants), loaded)
+    invariants: list[Invariant] = []
+    for batch in batches:
+        checks: dict[tuple[Invariant, ...], None] = {}
+        for (run, metric), key in batch.keys.items():
+            record = batch.records[key]
+            values[run, metric] = record.values
+            noise[metric] = max(noise.get(metric, 0.0), record.noise)
+            checks[record.invariants] = None
+        invariants += [invariant for check in checks for invariant in check]
+    for difference in comparison.differences if comparison else ():
+        noise[difference.metric] = max(noise[difference.metric], difference.largest)
+    return values, noise, tuple(invariants)
 
 
 def measured_front(front: Front, options: Options, progress: Progress) -> Measured | None:
@@ -92,8 +353,8 @@ def measured_front(front: Front, options: Options, progress: Progress) -> Measur
     front.asked = tuple((expand_examples(form, counts), span) for form, span in front.asked)
     needed = needed_runs(front, (form for form, _ in front.asked))
     try:
-        loaded = load_models(front, options, progress)
-        return measure_all(front, needed, loaded, options, progress)
+        with closing(open_store(front, options)) as store:
+            return measure_all(front, needed, options, progress, store)
     except ModelUnavailable as problem:
         front.diagnostics.error(
             "CL206",

@@ -10,13 +10,14 @@ diagnostics. `front` goes as far as the prompts without weights; `measured` runs
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from circuitlang.compiler.collect import expand_examples
-from circuitlang.compiler.cost import Cost, cost
-from circuitlang.compiler.show import runs_text
+from circuitlang.compiler.collect import Needed, expand_examples
+from circuitlang.compiler.show import chunk_text, runs_text, values_text
 from circuitlang.front import (
     Front,
     Options,
@@ -25,14 +26,30 @@ from circuitlang.front import (
     chosen_claims,
     fetched_front,
     lint,
+    model_span,
+    pairs_used,
     resolve_file,
 )
 from circuitlang.language.diagnostics import Diagnostics, suggestion
 from circuitlang.language.parse import parse
+from circuitlang.language.prompt import PromptSet
 from circuitlang.language.resolve import load
 from circuitlang.language.spec import Claim, ReportItem
 from circuitlang.language.values import Formulas
-from circuitlang.measured import Measured, measured_front, needed_runs, preconditions, sample_of
+from circuitlang.measured import (
+    Measured,
+    asked_of_models,
+    measured_front,
+    needed_runs,
+    open_store,
+    preconditions,
+    requests_of,
+    sample_of,
+)
+
+if TYPE_CHECKING:
+    from circuitlang.compiler.cost import Cost, Work
+    from circuitlang.compiler.pieces import Piece
 
 __all__ = [
     "STAGES",
@@ -121,7 +138,7 @@ def evaluate(path: Path, expression: str, options: Options, progress: Progress) 
     return Outcome(path, front, time.monotonic() - started, measured, results, found, estimates)
 
 
-STAGES = ("tree", "spec", "prompts", "runs")
+STAGES = ("tree", "spec", "prompts", "runs", "values", "plan")
 
 
 def show(path: Path, stage: str, options: Options, progress: Progress) -> tuple[Front, str]:
@@ -140,7 +157,13 @@ def show(path: Path, stage: str, options: Options, progress: Progress) -> tuple[
     front = fetched_front(path, options, progress)
     if front.resolved is None or front.diagnostics.has_errors:
         return front, ""
-    return front, _prompts_text(front) if stage == "prompts" else _runs_text(front)
+    if stage == "prompts":
+        return front, _prompts_text(front)
+    needed = _needed(front)
+    if stage == "runs":
+        return front, runs_text(needed)
+    printed = values_text if stage == "values" else chunk_text
+    return front, "\n\n".join(map(printed, _first_pieces(front, needed)))
 
 
 def _prompts_text(front: Front) -> str:
@@ -156,10 +179,20 @@ def _prompts_text(front: Front) -> str:
     return "\n\n".join(blocks)
 
 
-def _runs_text(front: Front) -> str:
+def _needed(front: Front) -> Needed:
     counts = {task: len(drawn.prompts) for (task, _), drawn in front.prompts.items()}
-    needed = needed_runs(front, (expand_examples(form, counts) for form, _ in front.asked))
-    return runs_text(needed)
+    return needed_runs(front, (expand_examples(form, counts) for form, _ in front.asked))
+
+
+def _first_pieces(front: Front, needed: Needed) -> Iterator[Piece]:
+    """The first chunk of each task and model, planned."""
+    from circuitlang.compiler.cost import host_budget, planner
+
+    models = {model.name: model for model in pairs_used(front).values()}
+    for (task, name), drawn in front.prompts.items():
+        requests = requests_of(needed, task, name)
+        if requests:
+            yield next(planner(models[name], requests, drawn.prompts, host_budget(), None).pieces())
 
 
 def show_claim(path: Path, name: str) -> tuple[Front, str]:
@@ -187,17 +220,52 @@ def show_claim(path: Path, name: str) -> tuple[Front, str]:
 
 
 def plan(path: Path, options: Options) -> tuple[Front, Cost | None]:
-    """What a check would run, from shapes and tokenizers alone."""
+    """What a check would execute, from shapes, tokenizers and stored runs alone."""
+    from circuitlang.compiler.cost import Cost, host_budget, task_cost
+    from circuitlang.compiler.pieces import BudgetTooSmall
+
     front = lint(path, options)
-    resolved = front.resolved
-    if resolved is None or front.diagnostics.has_errors:
+    if front.resolved is None or front.diagnostics.has_errors:
         return front, None
-    counts = {task: len(drawn.prompts) for (task, _), drawn in front.prompts.items()}
-    samples = {
-        name: options.samples or counts.get(name, task.sample)
-        for name, task in resolved.tasks.items()
-    }
-    needed = needed_runs(front, (expand_examples(f, samples) for f, _ in front.asked))
-    return front, cost(
-        resolved.spec.name, len(resolved.spec.claims), needed, front.prompts, samples
-    )
+    chosen = chosen_claims(front.resolved, options.claims, front.diagnostics)
+    claims = sum(claim.kind == "claim" for claim in chosen)
+    budget = options.memory or host_budget()
+    tasks = []
+    for work in outstanding_work(front, options):
+        try:
+            tasks.append(task_cost(work, budget, options.chunk))
+        except BudgetTooSmall as problem:
+            reference = work.model.reference
+            front.diagnostics.error(
+                "CL206",
+                f"The model `{reference}` cannot be used: one run on one prompt needs "
+                f"{problem.needed / 2**20:,.0f} MiB besides the weights.",
+                model_span(front.resolved, reference),
+                "allow more with --memory",
+            )
+            return front, None
+    spec = front.resolved.spec.name
+    return front, Cost(spec, claims, options.device, options.memory, budget, tuple(tasks))
+
+
+def outstanding_work(front: Front, options: Options) -> list[Work]:
+    """What is asked of each model on each task; without its tokenizer, on assumed prompts."""
+    from circuitlang.compiler.cost import Work, assumed_prompts
+
+    assert front.resolved is not None
+    assumed: dict[tuple[str, str], PromptSet] = {}
+    for (name, model), reference in pairs_used(front).items():
+        if (name, model) not in front.prompts:
+            task = front.resolved.tasks[name]
+            number = options.sample_size or task.sample
+            assumed[name, model] = assumed_prompts(task, reference, number)
+    counts = {task: len(d.prompts) for (task, _), d in (front.prompts | assumed).items()}
+    needed = needed_runs(front, (expand_examples(form, counts) for form, _ in front.asked))
+    with closing(open_store(front, options, create=False)) as store:
+        batches = asked_of_models(front, needed, options, store)
+    found = [Work(b.model, b.drawn, b.requests, b.missing) for b in batches]
+    models = {model.name: model for model in pairs_used(front).values()}
+    for (name, model), drawn in assumed.items():
+        if requests := requests_of(needed, name, model):
+            found.append(Work(models[model], drawn, requests, requests, assumed=True))
+    return found

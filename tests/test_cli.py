@@ -176,13 +176,14 @@ def test_plan_counts_without_weights(tmp_path: Path):
     code, out, _ = invoke("plan", path)
     assert code == 0
     assert "1 claim needs 3 distinct runs" in out
-    assert json.loads(invoke("plan", path, "--json")[1])["forwards"] == 3 * 12 + 12
+    assert json.loads(invoke("plan", path, "--json")[1])["tasks"][0]["prompts"] == 12
 
 
 def test_the_schema_is_printed():
     schema = json.loads(invoke("schema")[1])
     assert schema["title"] == "CheckDocument"
     assert "live_at" in schema["$defs"]["RunForm"]["properties"]
+    assert json.loads(invoke("schema", "--plan")[1])["title"] == "PlanDocument"
 
 
 def test_wrong_usage_is_answered_in_words():
@@ -220,7 +221,7 @@ def heed_ctrl_c() -> None:
 def test_ctrl_c_leaves_cleanly(seconds: float):
     """While libraries are imported, and while runs are executed."""
     with subprocess.Popen(
-        [sys.executable, "-m", "circuitlang.cli", "check", str(LONG), "--samples", "6000"],
+        [sys.executable, "-m", "circuitlang.cli", "check", str(LONG), "--samples", "6000", "--no-store"],
         stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, preexec_fn=heed_ctrl_c,
     ) as process:  # fmt: skip
         time.sleep(seconds)

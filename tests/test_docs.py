@@ -4,7 +4,8 @@ A block marked `circ` with a `model` line is a file of its own. Any other contin
 specs/toy/who_likes_what.circ: that file's statements come before it, without its claims and
 reports and without what the block defines itself. HTML comments before a block say more:
 `<!-- file: NAME -->` a data file of the page, `<!-- error: CODE -->` and `<!-- warning: CODE -->`
-what the block gives.
+what the block gives. `<!-- prints: ARGUMENTS -->` before a block without a language says that it is
+what `circ ARGUMENTS` prints, `...` standing for any lines, on the page's files marked `<!-- example: NAME -->`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from circuitlang import pipeline
 from circuitlang.cli import app
@@ -104,6 +106,40 @@ def test_block(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert not errors
     if "warning" in block.marks:
         assert block.marks["warning"] in [c for severity, c, _ in found if severity == "warning"]
+
+
+PRINTED = [block for page in PAGES for block in blocks(page) if "prints" in block.marks]
+
+
+@pytest.mark.parametrize("block", PRINTED, ids=lambda b: b.marks["prints"])
+def test_printed(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On failure the whole of what is printed is in the message."""
+    monkeypatch.chdir(tmp_path)
+    for other in blocks(block.page):
+        if "example" in other.marks:
+            Path(other.marks["example"]).write_text(other.text, encoding="utf-8")
+    result = CliRunner().invoke(app, block.marks["prints"].split())
+    lines = [line.rstrip() for line in result.stdout.splitlines()]
+    wanted = [line.rstrip() for line in block.text.splitlines()]
+    assert len(wanted) > 2
+    assert is_excerpt(wanted, lines), "\n".join(lines)
+
+
+def is_excerpt(wanted: list[str], lines: list[str]) -> bool:
+    """Whether `lines` are `wanted` with `...` replaced by any number of lines."""
+    pattern = "".join(
+        "(?:.*\n)*" if line.strip() == "..." else re.escape(line) + "\n" for line in wanted
+    )
+    return re.fullmatch(pattern, "".join(line + "\n" for line in lines)) is not None
+
+
+def test_excerpts_leave_out_what_they_say() -> None:
+    lines = ["a", "b", "c"]
+    assert is_excerpt(["a", "  ...", "c"], lines)
+    assert is_excerpt(["a", "b", "...", "c"], lines)
+    assert not is_excerpt(["a", "c"], lines)
+    assert not is_excerpt(["...", "b"], lines)
+    assert not is_excerpt(["c", "...", "a"], lines)
 
 
 def test_there_are_blocks() -> None:

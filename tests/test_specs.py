@@ -27,9 +27,8 @@ def name(path: Path) -> str:
 
 
 def checked(path: Path, *claims: str, samples: int = SAMPLES) -> pipeline.Outcome:
-    outcome = pipeline.check(
-        path, pipeline.Options(samples=samples, claims=claims), pipeline.Silent()
-    )
+    options = pipeline.Options(samples=samples, claims=claims, stored=False)
+    outcome = pipeline.check(path, options, pipeline.Silent())
     assert outcome.measured is not None, [d.message for d in outcome.front.found]
     return outcome
 

@@ -69,7 +69,7 @@ def eap_ig(graph: Architecture, mask: int) -> dict[str, Any]:
     return {"cfg": {**config, "parallel_attn_mlp": shape.parallel}, "nodes": {}, "edges": edges}
 
 
-@pytest.fixture(scope="module", params=["gpt2", "neox", "llama"])
+@pytest.fixture(scope="module", params=["gpt2", "neox", "llama", "gemma2"])
 def checked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp(request.param)
     save_model(request.param, folder / "model")

@@ -14,8 +14,10 @@ from circuitlang.language.prompt import Prompt, PromptSet
 from circuitlang.language.spec import Ablation, Metric, ModelReference, ReportItem, Run
 from circuitlang.report.document import (
     AblationForm,
+    AgainstReferenceForm,
     ClaimForm,
     CorruptedForm,
+    DifferenceForm,
     EdgesForm,
     InvariantForm,
     MemberForm,
@@ -204,6 +206,21 @@ def precondition_form(found: Any) -> PreconditionForm:
     return PreconditionForm(
         code=found.code, title=found.title, passed=found.passed, detail=found.detail
     )
+
+
+def against_reference_form(found: Any) -> AgainstReferenceForm:
+    differences = tuple(
+        DifferenceForm(
+            by=one.metric.name,
+            on=one.task,
+            with_=one.model.strip('"'),
+            largest=one.largest,
+            scale=one.scale,
+            relative=one.largest / one.scale if one.scale else None,
+        )
+        for one in found.differences
+    )
+    return AgainstReferenceForm(runs=found.runs, prompts=found.prompts, differences=differences)
 
 
 def invariant_form(found: Any) -> InvariantForm:

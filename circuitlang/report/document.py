@@ -180,6 +180,25 @@ class InvariantForm(Form):
     passed: bool
 
 
+class DifferenceForm(Form):
+    """One metric of the sampled runs and prompts against the reference executor."""
+
+    by: str = Field(description="the metric")
+    on: str
+    with_: str = Field(serialization_alias="with", validation_alias="with")
+    largest: float = Field(description="largest |difference|, in the metric's unit")
+    scale: float = Field(description="largest |value| of the metric in this check")
+    relative: float | None = Field(description="largest / scale; None when the scale is 0")
+
+
+class AgainstReferenceForm(Form):
+    """A sample of runs, executed by the reference executor too."""
+
+    runs: int
+    prompts: int = Field(description="of each task")
+    differences: tuple[DifferenceForm, ...]
+
+
 class CheckDocument(Form):
     """Everything one `circ check` of one file found."""
 
@@ -199,6 +218,11 @@ class CheckDocument(Form):
     preconditions: tuple[PreconditionForm, ...] = ()
     invariants: tuple[InvariantForm, ...] = ()
     noise: dict[str, float] = Field(default_factory=dict, description="metric -> numeric noise")
+    against_reference: AgainstReferenceForm | None = Field(
+        default=None, description="with --against-reference; its differences count as noise"
+    )
     runs: tuple[RunForm, ...] = ()
+    executed_runs: int = Field(default=0, description="runs that were executed in this check")
+    stored_runs: int = Field(default=0, description="runs whose numbers came from the store")
     claims: tuple[ClaimForm, ...] = ()
     reports: tuple[ReportForm, ...] = ()

@@ -56,16 +56,19 @@ def document(outcome: Any, options: Any, per_example: bool) -> CheckDocument:
     )
     return CheckDocument(
         **base,
-        models=tuple(
-            build.model_form(m.reference, m.found, str(m.device)) for m in measured.loaded.values()
-        ),
+        models=tuple(build.model_form(m.reference, m.found, m.device) for m in measured.models),
         tasks=tuple(
             build.task_form(drawn, model, means) for (_, model), drawn in measured.prompts.items()
         ),
         preconditions=tuple(map(build.precondition_form, outcome.preconditions)),
         invariants=tuple(map(build.invariant_form, measured.invariants)),
         noise={metric.name: value for metric, value in measured.noise.items()},
+        against_reference=(
+            build.against_reference_form(measured.comparison) if measured.comparison else None
+        ),
         runs=build.run_forms(measured.values, measured.prompts, per_example),
+        executed_runs=measured.executed,
+        stored_runs=measured.stored,
         claims=tuple(map(build.claim_form, outcome.results)),
         reports=tuple(
             form

@@ -1,4 +1,4 @@
-"""Progress on the terminal: what is being done, and a bar over runs and prompts."""
+"""Progress on the terminal: what is being done, and a bar over a stage's runs and prompts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 
 class Bars:
@@ -23,7 +23,7 @@ class Bars:
         self.bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
+            TaskProgressColumn(),
             TimeRemainingColumn(),
             console=console,
             transient=True,
@@ -66,6 +66,6 @@ class Bars:
         self._go_on()
         self.bars.update(self.task, description=text, completed=0, total=None)
 
-    def runs(self, done: int, total: int) -> None:
+    def pairs(self, done: int, total: int) -> None:
         self._go_on()
         self.bars.update(self.task, completed=done, total=total)

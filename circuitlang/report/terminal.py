@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from circuitlang.report.document import CheckDocument, ClaimForm
+from circuitlang.report.document import AgainstReferenceForm, CheckDocument, ClaimForm
 
 _STYLE = {
     "holds": "bold green",
@@ -187,13 +187,30 @@ def _facts(document: CheckDocument, console: Console) -> None:
             f"BOS {'yes' if model.bos else 'no'}; {model.note}[/]"
         )
     worst = max((i.deviation for i in document.invariants), default=None)
-    runs = len({(r.set, r.on, r.under, r.with_, r.free) for r in document.runs})
     if worst is not None:
         noise = max(document.noise.values(), default=0.0)
         console.print(
-            f"[dim]{runs} runs in {document.seconds:.1f} s; {len(document.invariants)} invariants "
+            f"[dim]{_runs(document)} in {document.seconds:.1f} s; {len(document.invariants)} invariants "
             f"hold to {worst:.1e} of the largest logit; numeric noise of a metric at most {noise:.1e}[/]"
         )
+    if document.against_reference is not None:
+        console.print(_against_reference(document.against_reference))
+
+
+def _against_reference(found: AgainstReferenceForm) -> str:
+    """The metric that differs most, and by how much."""
+    worst = max(found.differences, key=lambda one: one.relative or one.largest)
+    share = "" if worst.relative is None else f" ({worst.relative:.1e} of its largest value)"
+    return (
+        f"[dim]{found.runs} runs on {found.prompts} prompts again with the reference executor: "
+        f"the largest difference is {worst.largest:.1e} in {worst.by}{share}[/]"
+    )
+
+
+def _runs(document: CheckDocument) -> str:
+    if not document.stored_runs:
+        return f"{document.executed_runs} runs executed"
+    return f"{document.stored_runs} runs from the store, {document.executed_runs} executed,"
 
 
 def summary(document: CheckDocument) -> Text:
