@@ -17,6 +17,7 @@ from circuitlang.language.prompt import Prompt
 from circuitlang.language.spec import Ablation
 from circuitlang.runtime.ablation import REFERENCE_BATCH, key_and_references
 from circuitlang.runtime.adapters import Adapter
+from circuitlang.runtime.adapters.forward import layers
 from circuitlang.runtime.tensors import uploaded
 
 
@@ -64,41 +65,11 @@ class Averages:
 
     def _add_outputs(self, total: Tensor, tokens: Tensor) -> None:
         """Adds every sender's output, summed over the prompts, in a run with every edge live."""
-        adapter, positions = self.adapter, tuple(range(tokens.shape[1]))
-        heads, groups = tuple(range(adapter.heads)), tuple(range(adapter.kv_heads))
-        hidden = ~torch.ones(len(positions), len(positions), device=self.device).tril().bool()
-        stream = adapter.embed(tokens)
-        total[0] += stream.double().sum(1)
-        for layer in range(adapter.layers):
-            x = adapter.attention_norm(layer, stream)
-            rotation = adapter.rotation(layer, positions)
-            q = adapter.query(layer, heads, x, rotation).permute(1, 2, 0, 3)
-            times = len(heads) // len(groups)
-            k, v = (
-                part.permute(1, 2, 0, 3).repeat_interleave(times, 1)
-                for part in (
-                    adapter.key(layer, groups, x, rotation),
-                    adapter.value(layer, groups, x),
-                )
-            )
-            scores = q @ k.transpose(2, 3) * adapter.scale(layer)
-            if adapter.softcap is not None:
-                scores = torch.tanh(scores / adapter.softcap) * adapter.softcap
-            window = adapter.window(layer)
-            unseen = hidden
-            if window is not None:
-                unseen = unseen | torch.ones_like(hidden).tril(-window)
-            z = scores.masked_fill(unseen, float("-inf")).softmax(-1) @ v
-            outs = torch.einsum("phqd,hdm->hqpm", z, adapter.output_weight(layer))
-            first = self.wiring.first(layer)
-            total[first : first + len(heads)] += outs.double().sum(2)
-            mixed = outs.sum(0)
-            bias = adapter.output_bias(layer)
-            attention = adapter.mix(layer, mixed if bias is None else mixed + bias)
-            read = stream if adapter.parallel else stream + attention
-            mlp = adapter.mlp(layer, read)
-            total[self.wiring.mlp(layer)] += mlp.double().sum(1)
-            stream = stream + attention + mlp
+        total[0] += self.adapter.embed(tokens).double().sum(1)
+        for number, layer in enumerate(layers(self.adapter, tokens)):
+            first, mlp = self.wiring.first(number), self.wiring.mlp(number)
+            total[first:mlp] += layer.heads.double().sum(1).transpose(0, 1)
+            total[mlp] += layer.mlp.double().sum(1)
 
 
 class Average:

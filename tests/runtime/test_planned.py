@@ -311,12 +311,16 @@ def test_prefixes_that_differ_are_not_mixed_up(tiny):
     """Prompts of one chunk have different tokens from the first on, and corruptions that begin at
     different positions."""
     model = tiny("gpt2", "float64")
-    alike = [replace(prompt, spans={}) for prompt in prompt_set([10] * 8, seed=3).prompts]
-    firsts = {first_difference(prompt, "other") for prompt in alike}
-    assert len(firsts) > 3
+    prompts = alike(8, 10)
+    own = [
+        replace(p, corrupted={"other": p.tokens[:first] + p.corrupted["late"][:1] * (10 - first)})
+        for p, first in zip(prompts.prompts, (2, 3, 4, 5, 6, 7, 8, 9), strict=True)
+    ]
+    firsts = [first_difference(prompt, "other") for prompt in own]
+    assert len(set(firsts)) > 3
     assert min(firsts) > 1
-    assert len({prompt.tokens[0] for prompt in alike}) > 3
-    prompts = replace(PROMPTS, prompts=tuple(alike))
+    assert len({prompt.tokens[0] for prompt in own}) > 3
+    prompts = replace(prompts, prompts=tuple(own))
     whole = Run(model.reference, "task", None, uniform(model.architecture.everything))
     nothing = Run(model.reference, "task", ABLATIONS[0], NOTHING)
     circuits = [run for run in runs_of(model.reference, ABLATIONS[0]) if run.live.is_uniform]
@@ -327,7 +331,7 @@ def test_prefixes_that_differ_are_not_mixed_up(tiny):
     assert len(piece.rows) == 8
     assert [source.first for source in piece.program.sources] == [0, min(firsts)]
     found = measure(model, prompts, requests)
-    for row, prompt in enumerate(alike):
+    for row, prompt in enumerate(own):
         for run, tokens in ((whole, prompt.tokens), (nothing, prompt.corrupted["other"])):
             plain = difference_of(model.unhooked(torch.tensor([tokens]))[0, -1], prompt)
             assert found[run, difference][row] == pytest.approx(plain, abs=1e-12)
@@ -464,23 +468,30 @@ def test_planned_bytes_are_those_of_live_tensors(larger, kind, ablation, chunk):
 
 
 def test_a_small_budget_changes_pieces_but_not_numbers(tiny):
-    model = tiny("qwen3", "float64")
-    requests = dict(list(workload(model.reference, random.Random(2)).items())[:12])
-    metrics = smooth_metrics(*list(requests)[:2])[:1]  # KL reads its other run in every part
-    requests = dict.fromkeys(requests, metrics)
-    sizes = []
-    for run in requests:
-        planner = Planner({run: metrics}, PROMPTS.prompts, Budget(1 << 40, 8), largest=1)
-        sizes += [piece.bytes for piece in planner.pieces()]
-    small = list(Planner(requests, PROMPTS.prompts, Budget(max(sizes), 8)).pieces())
+    """Chunks become single prompts, and the runs are cut in parts; what KL compares with is in
+    each of them."""
+    model, prompts, rng = tiny("qwen3", "float64"), alike(3, 9), random.Random(2)
+    sets = [uniform(rng.getrandbits(model.architecture.size)) for _ in range(12)]
+    runs = [Run(model.reference, "task", ABLATIONS[0], live) for live in sets]
+    metrics = [Metric("kl", Divergence(runs[0], HERE), True)]
+    least = max(needed({run: metrics}, prompts) for run in runs)
+    requests = dict.fromkeys(runs, metrics)
+    small = list(Planner(requests, prompts.prompts, Budget(least, 8)).pieces())
     assert {len(piece.rows) for piece in small} == {1}
-    assert len(small) > 2 * len(PROMPTS.prompts)
-    assert all(piece.bytes <= max(sizes) for piece in small)
+    assert len(small) > 2 * len(prompts.prompts)
+    assert all(piece.bytes <= least for piece in small)
+    assert all(runs[0] in piece.runs for piece in small)
     parts = [(row, run) for piece in small for row in piece.rows for run in piece.requests]
-    assert len(parts) == len(set(parts)) == len(PROMPTS.prompts) * len(requests)
-    scale = largest_logit(model, PROMPTS)
-    found = measure(model, PROMPTS, requests, memory=max(sizes))
-    assert_equal(found, measure(model, PROMPTS, requests), 1e-9 * scale)
+    assert len(parts) == len(set(parts)) == len(prompts.prompts) * len(requests)
+    found = measure(model, prompts, requests, memory=least)
+    assert_equal(found, measure(model, prompts, requests), 1e-9 * largest_logit(model, prompts))
+
+
+def needed(requests, prompts: PromptSet) -> int:
+    """Bytes that one run on one prompt needs."""
+    with pytest.raises(BudgetTooSmall) as caught:
+        list(Planner(requests, prompts.prompts, Budget(0, 8)).pieces())
+    return caught.value.needed
 
 
 def test_a_budget_for_nothing_says_what_is_needed(tiny):
@@ -488,7 +499,7 @@ def test_a_budget_for_nothing_says_what_is_needed(tiny):
     requests = workload(model.reference, random.Random(3))
     with pytest.raises(BudgetTooSmall):
         list(Planner(requests, PROMPTS.prompts, Budget(100, 4)).pieces())
-    with pytest.raises(ModelUnavailable, match="one run on one prompt needs .* MiB") as caught:
+    with pytest.raises(ModelUnavailable, match=r"one run on one prompt needs \d+ MiB") as caught:
         measure(model, PROMPTS, requests, memory=100)
     assert "--memory" in caught.value.help
 
@@ -498,13 +509,13 @@ def test_a_piece_that_does_not_fit_is_halved(tiny, monkeypatch, failing):
     """Allocations fail as long as more than one prompt, or more than half of the runs, go
     together."""
     model = tiny("gpt2", "float64")
-    requests = workload(model.reference, random.Random(4))
-    prompts = replace(PROMPTS, prompts=alike(5, 9).prompts)
+    prompts, runs = alike(5, 9), runs_of(model.reference, ABLATIONS[0])
+    requests = dict.fromkeys(runs, smooth_metrics(*runs[:2]))
     expected = measure(model, prompts, requests)
     mlp, failed, seen = Adapter.mlp, [], []
 
     def limited(adapter, layer, x):
-        too_large = x.shape[-2] > 1 if failing == "prompts" else x.shape[0] > 3
+        too_large = x.shape[-2] > 1 if failing == "prompts" else x.shape[0] > 6
         if too_large:
             failed.append(x.shape)
             raise torch.OutOfMemoryError("out of memory")
