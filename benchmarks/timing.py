@@ -20,7 +20,8 @@ from torch import Tensor
 from benchmarks.dense import DenseTwin, token_ids
 from benchmarks.fast import Measured, fast
 from benchmarks.rows import Workload
-from circuitlang.language.architecture import GATED, Shape
+from circuitlang.compiler.arithmetic import forward_flops
+from circuitlang.language.architecture import Shape
 from circuitlang.language.spec import Ablation, Metric, Run
 from circuitlang.runtime.metrics import Evaluation, Vector
 from circuitlang.runtime.reference import Outcome
@@ -31,11 +32,11 @@ PLAIN_FORWARDS = 3
 
 @dataclass(frozen=True)
 class Round:
-    """Seconds of one plain forward and of one dense run, and what the executor took, if it is there."""
+    """Seconds of one plain forward and of one dense run, and what the executor took."""
 
     plain: float
     dense: float
-    fast: Measured | None
+    fast: Measured
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Reading:
     runs: int
     plain_flops: float
     rounds: tuple[Round, ...]
-    error: float | None
+    error: float
 
     @property
     def dense_forwards(self) -> float:
@@ -54,53 +55,52 @@ class Reading:
         return median(one.dense / one.plain for one in self.rounds)
 
     @property
-    def values(self) -> float | None:
+    def values(self) -> float:
         return self._median(lambda one, taken: taken.values)
 
     @property
-    def flops(self) -> float | None:
+    def flops(self) -> float:
         return self._median(lambda one, taken: taken.flops)
 
     @property
-    def compile_seconds(self) -> float | None:
+    def compile_seconds(self) -> float:
         return self._median(lambda one, taken: taken.compile_seconds)
 
     @property
-    def execute_seconds(self) -> float | None:
+    def execute_seconds(self) -> float:
         return self._median(lambda one, taken: taken.execute_seconds)
 
     @property
-    def compile_share(self) -> float | None:
+    def compile_share(self) -> float:
         """Time to compile, relative to the time to execute."""
         return self._median(lambda one, taken: taken.compile_seconds / taken.execute_seconds)
 
     @property
-    def forwards(self) -> float | None:
+    def forwards(self) -> float:
         """Plain forwards that all runs take."""
         return self._median(lambda one, taken: taken.seconds / one.plain)
 
     @property
-    def speedup(self) -> float | None:
+    def speedup(self) -> float:
         """How many times longer the dense twin takes."""
         return self._median(lambda one, taken: self.runs * one.dense / taken.seconds)
 
     @property
-    def over_ideal(self) -> float | None:
+    def over_ideal(self) -> float:
         """Time, relative to what the arithmetic would take at the plain forward's rate."""
         return self._median(
             lambda one, taken: taken.seconds / one.plain * self.plain_flops / taken.flops
         )
 
     @property
-    def rate_share(self) -> float | None:
+    def rate_share(self) -> float:
         """Arithmetic per second of execution, relative to the plain forward's."""
         return self._median(
             lambda one, taken: taken.flops / taken.execute_seconds * one.plain / self.plain_flops
         )
 
-    def _median(self, number: Callable[[Round, Measured], float]) -> float | None:
-        numbers = [number(one, one.fast) for one in self.rounds if one.fast is not None]
-        return median(numbers) if numbers else None
+    def _median(self, number: Callable[[Round, Measured], float]) -> float:
+        return median(number(one, one.fast) for one in self.rounds)
 
 
 def read(workload: Workload, repeats: int) -> Reading:
@@ -119,19 +119,11 @@ def read(workload: Workload, repeats: int) -> Reading:
             model.unhooked(tokens, answer)
         plain = (time.perf_counter() - started) / PLAIN_FORWARDS
         runs = list(islice(dense, share))
-        measured = _measured(workload)
-        if measured is not None:
-            errors += [run.error(measured) for run in runs]
+        measured = fast(workload.model, workload.prompts, workload.requests)
+        errors += [run.error(measured) for run in runs]
         rounds.append(Round(plain, sum(run.seconds for run in runs) / share, measured))
     flops = plain_flops(model.shape, *tokens.shape)
-    return Reading(len(requests), flops, tuple(rounds), max(errors, default=None))
-
-
-def _measured(workload: Workload) -> Measured | None:
-    try:
-        return fast(workload.model, workload.prompts, workload.requests)
-    except NotImplementedError:
-        return None
+    return Reading(len(requests), flops, tuple(rounds), max(errors))
 
 
 @dataclass(frozen=True)
@@ -168,14 +160,6 @@ def _dense_runs(workload: Workload, tokens: Tensor) -> Iterator[_DenseRun]:
 
 
 def plain_flops(shape: Shape, prompts: int, tokens: int) -> float:
-    """Multiplications and additions in the matrix products of one forward of `prompts` prompts.
-
-    Per token and layer 2 * d_model * d_head for each q, k, v and o of each head (k and v of each
-    key-value head), 4 * tokens * d_head per head for attention (causality is not made use of) and
-    2 * d_model * d_mlp for each MLP matrix; the unembedding at one position.
-    """
-    projections = 2 * shape.d_model * shape.d_head * (2 * shape.heads + 2 * shape.kv_heads)
-    attention = 4 * tokens * shape.d_head * shape.heads
-    mlp = 2 * shape.d_model * shape.d_mlp * (3 if shape.family in GATED else 2)
-    layers = shape.layers * (projections + attention + mlp)
-    return float(prompts * (tokens * layers + 2 * shape.d_model * shape.vocab))
+    """Multiplications and additions in the matrix products of one forward of `prompts` prompts,
+    the unembedding at one position included; attention's causality is not made use of."""
+    return float(prompts * forward_flops(shape, tokens))

@@ -24,6 +24,7 @@ GROUPED = replace(SHAPE, kv_heads=1)
 POST_NORM = replace(GROUPED, post_norm=True)
 PARALLEL = replace(SHAPE, parallel=True)
 ATTENTION_ONLY = replace(SHAPE, mlps=False)
+WIDE = replace(SHAPE, layers=3, heads=4)
 HERE = Position(END)
 AT_A = Place((Position("A"),))
 LOGIT = Metric("logit", TokenScore("logit", "answer", HERE), False)
@@ -83,3 +84,14 @@ def programs() -> Mapping[str, Program]:
         "positional": program_of(SHAPE, watched, watch=True),
         "post-norm": program_of(POST_NORM, *minimal(POST_NORM, PATCH)),
     }
+
+
+def dense() -> Program:
+    """Runs of a wider model in which most nodes are live: heads are added up in bundles, sums
+    share what they have in common, and batches have heads that nobody asked for."""
+    graph, whole = architecture(WIDE), uniform(architecture(WIDE).everything)
+    nodes = [Node("head", 0, 0), Node("mlp", 0), Node("head", 1, 2)]
+    fewer = [whole - uniform(graph.leaving(node)) for node in nodes]
+    ports = (f"a0.h0->a1.h{head}<{port}>" for head in (0, 1, 2) for port in "qkv")
+    fewer.append(whole - edges(WIDE, ports))
+    return program_of(WIDE, *(run(WIDE, a, live) for a in (PATCH, ZERO) for live in fewer))
