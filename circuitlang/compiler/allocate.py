@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from circuitlang.compiler.graph import Graph, Value
@@ -77,8 +77,7 @@ def scratch(step: Step, shape: Shape, prompts: int) -> int:
             return rows * (2 * shape.d_model + (3 if shape.family in GATED else 2) * shape.d_mlp)
         case "z" | "pattern":
             heads, seen = len(step.heads), step.positions.bit_length()
-            reads = positions + 3 * seen
-            each = heads * ((reads + positions) * shape.d_head + 2 * positions * seen)
+            each = heads * ((2 * seen + positions) * shape.d_head + 2 * positions * seen)
             return members * prompts * each
         case "out":
             return len(step.values) * positions * prompts * shape.d_head
@@ -125,6 +124,19 @@ def _dies_here(form: Schedule, delta: int, uses: Counter[int], kept: set[int]) -
     return computed and same and first != second and uses[first] == 1 and first not in kept
 
 
+ALONE = ("delta", "minus", "excess", "mix")
+"""Kinds whose values are computed one by one, each into a tensor of its own."""
+
+
+def _batches(step: Step) -> Iterator[list[int]]:
+    """The values of a step that lie in one tensor."""
+    if step.kind in ALONE:
+        for n in step.produced:
+            yield [n]
+    else:
+        yield list(step.produced)
+
+
 def _live(form: Schedule, frees: Sequence[Sequence[int]], in_place: set[int]) -> tuple[int, ...]:
     """Numbers per prompt live during each step: a batch's storage lives as long as any of it."""
     graph, positions = form.demand.graph, form.demand.positions
@@ -134,15 +146,16 @@ def _live(form: Schedule, frees: Sequence[Sequence[int]], in_place: set[int]) ->
     live, found = 0, []
     for step, freed in zip(form.steps, frees, strict=True):
         for part in step.ports or (step,):
-            sizes.append(0)
-            for n in part.produced:
-                if n in in_place:
-                    storage[n] = storage[graph.values[n].operands[0]]
-                else:
-                    storage[n] = len(sizes) - 1
-                    sizes[-1] += width(graph, graph.values[n]) * positions[n].bit_count()
-                tenants[storage[n]] += 1
-            live += sizes[-1]
+            for batch in _batches(part):
+                sizes.append(0)
+                for n in batch:
+                    if n in in_place:
+                        storage[n] = storage[graph.values[n].operands[0]]
+                    else:
+                        storage[n] = len(sizes) - 1
+                        sizes[-1] += width(graph, graph.values[n]) * positions[n].bit_count()
+                    tenants[storage[n]] += 1
+                live += sizes[-1]
         found.append(live)
         for n in freed:
             place = storage[n]

@@ -150,8 +150,9 @@ class Planner:
     def _bytes(self, plan: Plan, reads: AllReads, rows: Sequence[int]) -> int:
         """Planned peak of executing `plan` on these prompts: tensors besides the model's."""
         itemsize, vocabulary = self.budget.itemsize, plan.graph.program.wiring.shape.vocab
+        runs = len(plan.graph.finals)
         whole = any(read.tokens is None for r in reads.values() for read in r.logits)
-        read = readout_bytes(len(rows), len(reads), vocabulary, itemsize) if whole else 0
+        read = readout_bytes(len(rows), runs, vocabulary, itemsize) if whole else 0
         return itemsize * (plan.peak(len(rows)) + self._averages(plan, rows)) + read
 
     def _averages(self, plan: Plan, rows: Sequence[int]) -> int:
