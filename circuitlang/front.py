@@ -12,9 +12,10 @@ from typing import Any, Protocol
 
 from circuitlang.compiler.collect import measurements
 from circuitlang.language.diagnostics import Diagnostic, Diagnostics, suggestion
+from circuitlang.language.model_statement import Locate
 from circuitlang.language.models import Found, find
 from circuitlang.language.prompt import PromptSet, mean_key
-from circuitlang.language.resolve import Locate, Resolved, load, resolve, resolve_expression
+from circuitlang.language.resolve import Resolved, load, resolve, resolve_expression
 from circuitlang.language.source import Span
 from circuitlang.language.spec import Claim, ModelReference, Spec
 

@@ -61,9 +61,9 @@ def _check(
             first in ("prompts", "templates", "F")
             or first in BUILTIN_WORDS
             or first in _VALUES
-            or first in definitions
-            or first in definitions.measures
-            or first in definitions.unread_names
+            or definitions.qualified(name.parts) is not None
+            or definitions.is_imported(name.parts)
+            or definitions.is_unread(name.parts)
             or is_function(first)
             or definitions.label(first)
             or definitions.is_corruption(first)

@@ -31,16 +31,21 @@ from circuitlang.language.values import (
 if TYPE_CHECKING:
     from circuitlang.language.environment import Environment
     from circuitlang.language.evaluate import Evaluator
+    from circuitlang.language.imports import Imports
 
 LARGEST_VALUE = 200_000
+
+
+def _is_imported(name: str) -> bool:
+    return "." in name and not name.startswith('"')
 
 
 @dataclass
 class Definitions:
     """Everything the evaluator may look up.
 
-    `statements` holds groups, lets, circuits, metrics and ablations by name; `tasks` maps to
-    None where a task had errors of its own, `models` likewise.
+    `statements` holds groups, lets, circuits, metrics and ablations by name, those of imports by
+    their dotted ones; `tasks` maps to None where a task had errors of its own, `models` likewise.
     """
 
     diagnostics: Diagnostics
@@ -53,6 +58,7 @@ class Definitions:
     score_spans: dict[tuple[str, TokenScore], Span] = field(default_factory=dict)
     position_spans: dict[Position, Span] = field(default_factory=dict)
     unread: tuple[syntax.Unread, ...] = ()
+    imports: Imports | None = None
 
     def __contains__(self, name: str) -> bool:
         return name in self.statements or name in self.tasks or name in self.models
@@ -61,6 +67,13 @@ class Definitions:
     def unread_names(self) -> frozenset[str]:
         """Names whose statements could not be read: nothing is known of them, and nothing said."""
         return frozenset(u.name for u in self.unread if u.name is not None)
+
+    def is_unread(self, parts: tuple[str, ...]) -> bool:
+        return any(".".join(parts[:n]) in self.unread_names for n in range(1, len(parts) + 1))
+
+    def is_imported(self, parts: tuple[str, ...]) -> bool:
+        """Whether the name starts with that of an import."""
+        return self.imports is not None and parts[0] in self.imports.modules
 
     def may_be_unread(self, kind: str) -> bool:
         """Whether a statement of this kind may be among those that could not be read."""
@@ -75,22 +88,49 @@ class Definitions:
     def names(self) -> tuple[str, ...]:
         return (*self.statements, *self.measures, *self.tasks, *self.models)
 
-    @property
-    def groups(self) -> tuple[str, ...]:
+    def groups(self, module: str = "") -> tuple[str, ...]:
+        """The groups that this file defines, or those of an import."""
         return tuple(
             name
             for name, s in self.statements.items()
-            if isinstance(s, syntax.Define) and s.kind == "group"
+            if isinstance(s, syntax.Define)
+            and s.kind == "group"
+            and name.rpartition(".")[0] == module
         )
 
     def of_kind(self, what: str) -> list[Any]:
+        """What this file declares of a kind; imports declare nothing for it."""
         if what == "model":
-            return [m for m in self.models.values() if m is not None]
+            return [m for n, m in self.models.items() if m is not None and not _is_imported(n)]
         if what == "task":
-            return [t for t in self.tasks.values() if t is not None]
+            return [t for n, t in self.tasks.items() if t is not None and not _is_imported(n)]
         return [
-            s for s in self.statements.values() if isinstance(s, syntax.Define) and s.kind == what
+            s
+            for n, s in self.statements.items()
+            if isinstance(s, syntax.Define) and s.kind == what and not _is_imported(n)
         ]
+
+    def imported(self, *kinds: str) -> tuple[str, ...]:
+        """Qualified names of what the file's own imports define of these kinds."""
+        modules = self.imports.modules.values() if self.imports else ()
+        return tuple(n for m in modules if "." not in m.name for n in m.names(*kinds))
+
+    def qualified(self, parts: tuple[str, ...]) -> str | None:
+        """The longest beginning of a dotted name that is defined."""
+        for length in range(len(parts), 0, -1):
+            if (text := ".".join(parts[:length])) in self or text in self.measures:
+                return text
+        return None
+
+    def task_part(self, parts: tuple[str, ...]) -> tuple[Any, str] | None:
+        """`task.corruption` or `task.template`: the task and the last part."""
+        name = ".".join(parts[:-1])
+        task = self.tasks.get(name)
+        if task is None:
+            if name in self.tasks:
+                raise Reject
+            return None
+        return (task, parts[-1]) if parts[-1] in task.parts else None
 
     def task(self, name: str, e: Any) -> Any:
         """The task's definition; a silent `Reject` when it had errors of its own."""

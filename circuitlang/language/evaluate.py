@@ -22,6 +22,7 @@ from circuitlang.language.spec import (
     Comparison,
     Constant,
     ModelReference,
+    Rows,
     Within,
 )
 from circuitlang.language.syntax import Expression
@@ -85,7 +86,13 @@ class Evaluator(Iteration):
                 return self.call(e, env)
 
     def name(self, e: syntax.Name, env: Environment) -> Any:
-        first, *rest = e.parts
+        first, rest = e.parts[0], e.parts[1:]
+        if first not in env.bindings:
+            found = self.definitions.task_part(e.parts) if rest else None
+            if found is not None:
+                return task_part(*found, e)
+            first = self.definitions.qualified(e.parts) or first
+            rest = e.parts[first.count(".") + 1 :]
         value = self.simple_name(first, e, env)
         for part in rest:
             if set(part) <= set("qkv") and isinstance(value, (Nodes, Items)):
@@ -95,9 +102,17 @@ class Evaluator(Iteration):
                     "CL101",
                     f"`{first}` is {kind(value)} and has no part `{part}`.",
                     e,
-                    "a port (.q .k .v .qk .qv .kv .qkv) can follow heads, and nothing else",
+                    self._part_help(first, part)
+                    or "a port (.q .k .v .qk .qv .kv .qkv) can follow heads, and nothing else",
                 )
         return value
+
+    def _part_help(self, first: str, part: str) -> str | None:
+        task = self.definitions.tasks.get(first)
+        if task is None:
+            return None
+        known = ", ".join(f"`{k}`" for k in task.parts)
+        return suggestion(part, task.parts) or (f"the task has {known}" if known else None)
 
     def simple_name(self, name: str, e: syntax.Name, env: Environment) -> Any:
         if name in env.bindings:
@@ -125,8 +140,11 @@ class Evaluator(Iteration):
         labelled = self.definitions.label(name)
         if labelled:
             return Place((Position(name),))
-        if name in self.definitions.unread_names:
+        if self.definitions.is_unread(e.parts):
             raise Reject
+        if self.definitions.is_imported(e.parts):
+            assert self.definitions.imports is not None
+            raise self.definitions.imports.unknown(e.parts, e.span)
         if functions.is_function(name):
             raise self.fail("CL106", f"`{name}` is a function.", e, f"call it: `{name}(...)`")
         known = (*self.definitions.names, *BUILTIN_WORDS, *env.bindings)
@@ -176,8 +194,12 @@ class Evaluator(Iteration):
         if self.definitions.is_broken(what):
             raise Reject
         if not candidates:
+            others = self.definitions.imported(what)
             raise self.diagnostics.reject(
-                "CL103", f"The spec declares no {what}, and this needs one.", e.span, _example(what)
+                "CL103",
+                f"The spec declares no {what}, and this needs one.",
+                e.span,
+                f"add `default {word} {others[0]}`" if others else _example(what),
             )
         names = ", ".join(f"`{c.name}`" for c in candidates)
         raise self.fail(
@@ -277,6 +299,13 @@ class Evaluator(Iteration):
         if e.name.text == "F":
             return self.runs.score(e, env)
         return functions.call(self, e, env)
+
+
+def task_part(task: Any, part: str, e: syntax.Name) -> AblationValue | Data:
+    """`ioi.abc` is a corruption of task `ioi`, `ioi.abba` the prompts of one of its templates."""
+    if part in task.corruptions:
+        return AblationValue("corruption", part, None, e.text, task.name)
+    return Data(task.name, Rows("template", part))
 
 
 def _alone(name: str) -> str:

@@ -57,10 +57,10 @@ class _Expansion:
             return self.walk(part, context, bound, stack)
 
         match e:
-            case syntax.Name(parts) if len(parts) == 1 and parts[0] not in bound:
-                if parts[0] == "examples":
+            case syntax.Name(parts) if parts[0] not in bound:
+                if e.text == "examples":
                     return _examples(e, context)
-                measure = self.measures.get(parts[0])
+                measure = self.measures.get(e.text)
                 if measure is None:
                     return e
                 return self._call(measure, (), e.span, context, bound, stack)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,16 +24,15 @@ from circuitlang.language.environment import Environment
 from circuitlang.language.evaluate import BUILTIN_WORDS, Evaluator
 from circuitlang.language.functions import is_function
 from circuitlang.language.grammar import grammar_folder
+from circuitlang.language.imports import Imports, reached
 from circuitlang.language.inline import merge
-from circuitlang.language.models import Found, ModelNotFound, find, suggestions
+from circuitlang.language.model_statement import DTYPES, Locate, refuse_dtype, resolve_model
+from circuitlang.language.models import Found, find
 from circuitlang.language.parse import parse, parse_expression
 from circuitlang.language.source import Source, Span
 from circuitlang.language.spec import ModelReference
 from circuitlang.language.tasks.task import TaskSpec, resolve_task
 from circuitlang.language.values import Edges, Formulas, Nodes
-
-Locate = Callable[[str, str | None, Path], Found]
-DTYPES = ("float32", "float64")
 
 
 @dataclass(frozen=True)
@@ -112,8 +111,10 @@ class _Resolver:
         settings = self._settings()
         statements = self._named_statements()
         measures = self._measures()
-        models = self._models(settings)
+        imports = self._imports()
+        models = self._models(settings, bool(imports.modules or imports.unread))
         tasks = self._tasks(statements)
+        self._add_imported(imports, settings, statements, measures, models, tasks)
         definitions = Definitions(
             self.diagnostics,
             self.source.folder,
@@ -122,16 +123,17 @@ class _Resolver:
             tasks,
             models,
             self._defaults(),
+            imports=imports,
         )
-        definitions.unread = (*self.file.unread, *self.refused, *self._imports())
+        definitions.unread = (*self.file.unread, *self.refused, *imports.unread)
         self._check_measures(definitions)
-        known = [m for m in models.values() if m is not None]
-        if not known or None in tasks.values():
+        known = self._first_model(definitions)
+        if known is None or None in tasks.values():
             self._check_all_names(definitions)
-        if not known:
+        if known is None:
             return None
         evaluator = Evaluator(definitions)
-        env = Environment(known[0], {}, {})
+        env = Environment(known, {}, {})
         circuits, groups = self._evaluate_definitions(evaluator, env)
         resolver = ClaimResolver(evaluator, env)
         claims = [c for s in self.each(syntax.Claim) if (c := resolver.claim(s))]
@@ -186,18 +188,10 @@ class _Resolver:
                     "CL107", f"`{s.name}` takes a text.", s.span, f'write `{s.name} "..."`'
                 )
             elif s.name == "dtype" and s.value not in DTYPES:
-                self._report_dtype(s)
+                refuse_dtype(s, self.diagnostics)
             else:
                 found[s.name] = s.value
         return found
-
-    def _report_dtype(self, s: syntax.Setting) -> None:
-        self.diagnostics.error(
-            "CL107",
-            f"`{s.value}` is no dtype of this version.",
-            s.span,
-            'write `dtype "float32"` or `dtype "float64"`',
-        )
 
     def _claim_name(self, name: str, span: Span, seen: dict[str, Span] | None = None) -> bool:
         seen = self.seen if seen is None else seen
@@ -263,20 +257,71 @@ class _Resolver:
                     "rename one of them",
                 )
 
-    def _imports(self) -> tuple[syntax.Unread, ...]:
+    def _imports(self) -> Imports:
+        imports = Imports(parse, self.diagnostics)
         for s in self.each(syntax.Import):
+            self._claim_name(s.name, s.span)
+        imports.read(self.file, self.source)
+        return imports
+
+    def _add_imported(
+        self,
+        imports: Imports,
+        settings: Mapping[str, Any],
+        statements: dict[str, Any],
+        measures: dict[str, syntax.Measure],
+        models: dict[str, ModelReference | None],
+        tasks: dict[str, TaskSpec | None],
+    ) -> None:
+        """Imported definitions under their dotted names; tasks and models only where they are used."""
+        known: dict[str, tuple[Any, ...]] = {}
+        of_module = {}
+        for module in imports.modules.values():
+            for s in module.definitions:
+                assert s.name is not None
+                known[s.name] = (*known.get(s.name, ()), s)
+                of_module[s.name] = module
+        used = reached(self.file.statements, known)
+        for name, s in ((name, s) for name, group in known.items() for s in group):
+            module = of_module[name]
+            match s:
+                case syntax.Measure():
+                    measures[name] = s
+                case syntax.Model() if name in used:
+                    models[name] = self._model(name, s, settings, module.source.folder)
+                case syntax.Task() if name in used:
+                    tasks[name] = resolve_task(
+                        s, module.let, module.source.folder, self.diagnostics, tuple(module.own)
+                    )
+                case syntax.Define() | syntax.Circuit():
+                    statements[name] = s
+
+    def _first_model(self, definitions: Definitions) -> ModelReference | None:
+        """The model whose graph is meant where nothing else is said: the default, else the first."""
+        for c in definitions.defaults:
+            if c.word == "with" and isinstance(c.value, syntax.Name):
+                found = definitions.models.get(c.value.text)
+                if found is not None:
+                    return found
+        known = [m for m in definitions.models.values() if m is not None]
+        if known:
+            return known[0]
+        if definitions.imports and definitions.imports.modules and not definitions.models:
+            others = definitions.imported("model")
             self.diagnostics.error(
-                "CL113",
-                "Imports are not run by this version.",
-                s.span,
-                "copy the definitions into this file",
+                "CL103",
+                "The spec declares no model.",
+                self.source.span(0, 0),
+                f"add `default with {others[0]}`" if others else 'add `model "toy"`',
             )
-        return tuple(syntax.Unread("import", s.name) for s in self.each(syntax.Import))
+        return None
 
     def _unread(self, kind: str) -> bool:
         return any(u.kind in (kind, "") for u in self.file.unread)
 
-    def _models(self, settings: Mapping[str, Any]) -> dict[str, ModelReference | None]:
+    def _models(
+        self, settings: Mapping[str, Any], imports: bool
+    ) -> dict[str, ModelReference | None]:
         models: dict[str, ModelReference | None] = {}
         for s in self.each(syntax.Model):
             name = s.name or f'"{s.reference}"'
@@ -289,71 +334,21 @@ class _Resolver:
                 )
                 continue
             if s.name is None or self._claim_name(s.name, s.span):
-                models[name] = self._model(name, s, settings)
-        if not models and self.file.statements and not self._unread("model"):
+                models[name] = self._model(name, s, settings, self.source.folder)
+        if not (models or imports or self._unread("model")) and self.file.statements:
             self.diagnostics.error(
                 "CL103", "The spec declares no model.", self.source.span(0, 0), 'add `model "toy"`'
             )
         return models
 
     def _model(
-        self, name: str, s: syntax.Model, settings: Mapping[str, Any]
+        self, name: str, s: syntax.Model, settings: Mapping[str, Any], folder: Path
     ) -> ModelReference | None:
-        known = {"bos": bool, "revision": str, "dtype": str}
-        own: dict[str, Any] = {}
-        for setting in s.settings:
-            if setting.name not in known:
-                self.diagnostics.error(
-                    "CL107",
-                    f"A model has no setting `{setting.name}`.",
-                    setting.span,
-                    suggestion(setting.name, known) or 'bos yes/no, revision "...", dtype "..."',
-                )
-            elif not isinstance(setting.value, known[setting.name]):
-                kinds = {bool: "yes or no", str: "a text"}
-                wanted = kinds[known[setting.name]]
-                example = {bool: "yes", str: '"..."'}[known[setting.name]]
-                self.diagnostics.error(
-                    "CL107",
-                    f"`{setting.name}` takes {wanted}.",
-                    setting.span,
-                    f"write `{setting.name} {example}`",
-                )
-            elif setting.name == "dtype" and setting.value not in DTYPES:
-                self._report_dtype(setting)
-            else:
-                own[setting.name] = setting.value
-        try:
-            found = self.locate(s.reference, own.get("revision"), self.source.folder)
-        except ModelNotFound as problem:
-            near = f"did you mean `{problem.suggestions[0]}`?" if problem.suggestions else None
-            self.diagnostics.error(
-                problem.code,
-                f"The model `{s.reference}` cannot be used: {problem.reason}.",
-                s.span.part(f'"{s.reference}"'),
-                problem.help or near or 'name a hub model, a folder, "smollm2-135m" or "toy"',
-            )
+        declared = resolve_model(name, s, settings, folder, self.locate, self.diagnostics)
+        if declared is None:
             return None
-        self.found[name] = found
-        if found.shape is None:
-            self.diagnostics.note(
-                "CL209",
-                f"The shape of `{s.reference}` is not known on this machine, so nodes, edges and "
-                "claims were not checked.",
-                s.span.part(f'"{s.reference}"'),
-                f"did you mean `{close[0]}`?"
-                if (close := suggestions(s.reference))
-                else "`circ check` fetches the model; after that `circ lint` checks everything",
-            )
-            return None
-        return ModelReference(
-            name,
-            s.reference,
-            own.get("revision"),
-            bool(own.get("bos", False)),
-            str(own.get("dtype", settings.get("dtype", "float32"))),
-            found.shape,
-        )
+        reference, self.found[name] = declared
+        return reference
 
     def _tasks(self, statements: Mapping[str, Any]) -> dict[str, TaskSpec | None]:
         def lookup(name: str) -> syntax.Expression | None:
@@ -405,7 +400,7 @@ class _Resolver:
         used = used_names(self.file)
         if "groups" in used or self.diagnostics.has_errors:
             return
-        for name in definitions.groups:
+        for name in definitions.groups():
             if name not in used:
                 self.diagnostics.warn(
                     "CL114",
@@ -418,7 +413,10 @@ class _Resolver:
         self, evaluator: Evaluator, env: Environment
     ) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
         circuits, groups = {}, {}
+        own_groups = evaluator.definitions.groups()
         for name, s in evaluator.definitions.statements.items():
+            if "." in name:
+                continue
             if isinstance(s, syntax.Define) and (s.kind == "metric" or feeds_tasks(s, self.file)):
                 continue
             evaluator.expanded = 0
@@ -429,7 +427,7 @@ class _Resolver:
                 continue
             if isinstance(s, syntax.Circuit) and isinstance(value, Edges):
                 circuits[name] = value.set
-            elif isinstance(value, Nodes) and name in evaluator.definitions.groups:
+            elif isinstance(value, Nodes) and name in own_groups:
                 groups[name] = tuple(map(str, value.members))
         return circuits, groups
 

@@ -78,12 +78,16 @@ class Interval:
 
 @dataclass(frozen=True)
 class AblationValue:
-    """`corruption` None with kind resample means the task's only one."""
+    """`corruption` None with kind resample means the task's only one.
+
+    `task` is the task that the corruption was named with, None where it was not.
+    """
 
     kind: str
     corruption: str | None
     per: tuple[str, ...] | None
     written: str
+    task: str | None = None
 
 
 @dataclass(frozen=True)
