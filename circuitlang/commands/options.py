@@ -1,0 +1,51 @@
+"""What several commands take on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def memory_size(text: str) -> int:
+    """Bytes in a size such as 4GiB; raises `typer.BadParameter`."""
+    from pydantic import ByteSize, TypeAdapter, ValidationError
+
+    try:
+        found = int(TypeAdapter(ByteSize).validate_python(text))
+    except ValidationError:
+        found = 0
+    if found < 1:
+        raise typer.BadParameter(f"`{text}` is no size; write one like 4GiB, 500MB or 2000000000")
+    return found
+
+
+Files = Annotated[list[Path], typer.Argument(help=".circ files", metavar="FILE")]
+OneFile = Annotated[Path, typer.Argument(help="a .circ file", metavar="FILE")]
+AsJson = Annotated[bool, typer.Option("--json", help="print the result document as JSON")]
+PerExample = Annotated[bool, typer.Option("--per-example", help="include one number per prompt")]
+Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N")]
+Samples = Annotated[
+    int | None, typer.Option(min=1, max=100_000, help="prompts per task, instead of the spec's")
+]
+Seed = Annotated[int | None, typer.Option(min=0, help="seed of the sample, instead of the spec's")]
+Chunk = Annotated[int | None, typer.Option(min=1, help="prompts that run together")]
+Memory = Annotated[
+    int | None,
+    typer.Option(
+        parser=memory_size,
+        metavar="SIZE",
+        help="what tensors may take besides the models, such as 4GiB or 500MB",
+    ),
+]
+Quick = Annotated[bool, typer.Option(help="32 prompts per task; the table's title says so")]
+StoreFolder = Annotated[
+    Path | None,
+    typer.Option("--store", metavar="DIR", help="where runs are stored, instead of .circ by FILE"),
+]
+NoStore = Annotated[bool, typer.Option("--no-store", help="neither read nor store runs")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="execute every run, stored or not")]
+ClaimNames = Annotated[
+    list[str] | None, typer.Option("--claim", help="only this claim (may be repeated)")
+]

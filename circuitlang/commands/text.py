@@ -1,0 +1,173 @@
+"""`circ lint`, `fmt`, `show`, `explain`, `new` and `lsp`: what works on the text of a spec."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from circuitlang.commands.options import AsJson, Files, OneFile, Samples, Seed
+from circuitlang.commands.printing import count, print_diagnostics_of, progress, stderr, stdout
+
+
+def lint(files: Files, as_json: AsJson = False) -> None:
+    """Find every mistake that can be found without running a model."""
+    from circuitlang import pipeline
+
+    fronts = [pipeline.lint(file) for file in files]
+    found = [d for front in fronts for d in front.found]
+    if as_json:
+        from circuitlang.report.diagnostics import diagnostic_form
+
+        print(json.dumps([diagnostic_form(d).model_dump() for d in found], indent=2))
+    else:
+        print_diagnostics_of(found)
+        errors = sum(d.severity == "error" for d in found)
+        warnings = sum(d.severity == "warning" for d in found)
+        print(
+            f"{count(len(files), 'file')}: {count(errors, 'error')}, {count(warnings, 'warning')}"
+        )
+    raise typer.Exit(2 if any(f.diagnostics.has_errors for f in fronts) else 0)
+
+
+def show(
+    file: OneFile,
+    stage: Annotated[str, typer.Option(help="tree, spec, prompts, runs, values or plan")] = "spec",
+    claim: Annotated[str | None, typer.Option(help="print this claim down to F alone")] = None,
+    samples: Samples = None,
+    seed: Seed = None,
+) -> None:
+    """Print a form that the spec takes on its way, or one claim written out."""
+    from circuitlang import pipeline
+
+    if claim is not None:
+        front, text = pipeline.show_claim(file, claim)
+    elif stage in pipeline.STAGES:
+        options = pipeline.Options(samples=samples, seed=seed)
+        with progress(False) as bars:
+            front, text = pipeline.show(file, stage, options, bars)
+    else:
+        from circuitlang.language.diagnostics import suggestion
+
+        meant = suggestion(stage, pipeline.STAGES) or f"stages are {', '.join(pipeline.STAGES)}"
+        stderr().print(f"There is no stage `{stage}`; {meant}.", markup=False)
+        raise typer.Exit(2)
+    print_diagnostics_of(front.found)
+    if text:
+        print(text)
+    raise typer.Exit(2 if front.diagnostics.has_errors or not text else 0)
+
+
+def fmt(
+    files: Annotated[
+        list[Path], typer.Argument(help=".circ files, or - for standard input", metavar="FILE")
+    ],
+    check: Annotated[
+        bool, typer.Option("--check", help="change nothing; exit code 1 if something would change")
+    ] = False,
+    diff: Annotated[
+        bool, typer.Option("--diff", help="change nothing; print what would change")
+    ] = False,
+) -> None:
+    """Bring specs into the one canonical layout; comments stay.
+
+    Exit code 0: done, or nothing to do; 1: --check or --diff found something to change;
+    2: a file cannot be read or has syntax errors, and was left as it is.
+    """
+    from circuitlang.language.diagnostics import Diagnostics
+    from circuitlang.language.format import difference, format_text
+    from circuitlang.language.resolve import load
+    from circuitlang.language.source import Source
+
+    changed, failed = [], False
+    for file in files:
+        diagnostics = Diagnostics()
+        piped = str(file) == "-"
+        source = Source("<stdin>", sys.stdin.read(), Path()) if piped else load(file, diagnostics)
+        formatted = format_text(source, diagnostics) if source else None
+        if source is None or formatted is None:
+            print_diagnostics_of(d for d in diagnostics.sorted if d.severity == "error")
+            failed = True
+            continue
+        if piped and not (check or diff):
+            sys.stdout.write(formatted)
+        if formatted == source.text:
+            continue
+        changed.append(source.name)
+        if diff:
+            print(difference(source.text, formatted, source.name), end="")
+        elif not check and not piped:
+            _write(file, formatted)
+    verb = "would change" if check or diff else "changed"
+    if changed and not diff and "<stdin>" not in changed:
+        print("\n".join(f"{verb}: {name}" for name in changed))
+    raise typer.Exit(2 if failed else int(bool(changed) and (check or diff)))
+
+
+def _write(file: Path, text: str) -> None:
+    """Replaces a file whole: a full disk or a Ctrl-C leaves the old one."""
+    from circuitlang.language.diagnostics import Diagnostic
+    from circuitlang.report.diagnostics import print_diagnostics
+
+    written = file.with_name(f".{file.name}.circ-fmt")
+    try:
+        written.write_text(text, encoding="utf-8", newline="\n")
+        written.chmod(file.stat().st_mode)
+        written.replace(file.resolve())
+    except OSError as problem:
+        written.unlink(missing_ok=True)
+        reason = problem.strerror or str(problem)
+        found = Diagnostic("CL110", f"`{file}` cannot be written: {reason}.", None)
+        print_diagnostics([found], stderr())
+        raise typer.Exit(2) from None
+
+
+def explain(
+    asked: Annotated[
+        list[str] | None, typer.Argument(help="a code such as CL311, or words", metavar="CODE")
+    ] = None,
+) -> None:
+    """Tell what a diagnostic means, with an example and its mend."""
+    from rich.markdown import Markdown
+
+    from circuitlang.explain import explain as explanation
+
+    found = explanation(" ".join(asked or ()))
+    stdout().print(Markdown(found.text))
+    raise typer.Exit(0 if found.found else 2)
+
+
+def new(
+    file: Annotated[Path, typer.Argument(help="the .circ file to write", metavar="FILE")],
+) -> None:
+    """Write a commented spec that passes, to start from."""
+    from circuitlang.new import write_new
+
+    path = file if file.suffix == ".circ" else file.with_name(f"{file.name}.circ")
+    try:
+        write_new(path)
+    except OSError as problem:
+        taken = isinstance(problem, FileExistsError)
+        reason = "there is one already" if taken else problem.strerror or str(problem)
+        stderr().print(f"`{path}` was not written: {reason}.", markup=False)
+        raise typer.Exit(2) from None
+    print(f"wrote {path}; `circ check {path}` decides its claims")
+
+
+def lsp(
+    tcp: Annotated[int | None, typer.Option(help="listen on this port, not on stdio")] = None,
+) -> None:
+    """Serve editors: diagnostics, hover, completion, definitions, formatting."""
+    try:
+        from circuitlang.lsp import start
+    except ModuleNotFoundError as missing:
+        if missing.name not in ("pygls", "lsprotocol"):
+            raise
+        stderr().print(
+            "The language server needs pygls: pip install 'circuitlang[lsp]'", markup=False
+        )
+        raise typer.Exit(2) from None
+    start(tcp)
