@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from circuitlang.compiler.collect import measurements
+from circuitlang.language.bounds import contradictions
 from circuitlang.language.diagnostics import Diagnostic, Diagnostics, suggestion
 from circuitlang.language.model_statement import Locate
 from circuitlang.language.models import Found, find
+from circuitlang.language.pedantic import pedantic
 from circuitlang.language.prompt import PromptSet, mean_key
 from circuitlang.language.resolve import Resolved, load, resolve, resolve_expression
-from circuitlang.language.source import Span
+from circuitlang.language.source import Source, Span
 from circuitlang.language.spec import Claim, ModelReference, Spec
 
 QUICK_SAMPLE = 32
@@ -47,7 +49,7 @@ class Options:
     `store` is the folder of stored runs, by default `.circ` beside the spec; `stored` False does
     without one, and `fresh` executes every run whether or not it is stored. `memory` is how many
     bytes tensors may take besides the models; `against_reference` executes a sample of runs again,
-    with the reference executor.
+    with the reference executor. `pedantic` is lint's: warn of what a careful reviewer would ask.
     """
 
     device: str = "cpu"
@@ -61,6 +63,7 @@ class Options:
     fresh: bool = False
     memory: int | None = None
     against_reference: bool = False
+    pedantic: bool = False
 
     @property
     def sample_size(self) -> int | None:
@@ -90,12 +93,17 @@ def resolve_file(path: Path, locate: Locate = find) -> Front:
     """Text to resolved spec. Needs the models' shapes only."""
     diagnostics = Diagnostics()
     source = load(path, diagnostics)
-    front = Front(diagnostics)
-    if source is not None:
-        front.resolved = resolve(source, diagnostics, locate)
-        if front.resolved is not None:
-            _check_decidable(front.resolved, diagnostics)
-            front.asked = everything_asked(front.resolved.spec)
+    return Front(diagnostics) if source is None else resolve_source(source, diagnostics, locate)
+
+
+def resolve_source(source: Source, diagnostics: Diagnostics, locate: Locate = find) -> Front:
+    """As `resolve_file`, of a text that need not be in a file."""
+    front = Front(diagnostics, resolve(source, diagnostics, locate))
+    if front.resolved is not None:
+        _check_decidable(front.resolved, diagnostics)
+        claims = front.resolved.spec.claims
+        contradictions([c for c in claims if c.kind == "claim"], diagnostics)
+        front.asked = everything_asked(front.resolved.spec)
     return front
 
 
@@ -106,10 +114,16 @@ def everything_asked(spec: Spec) -> tuple[tuple[Any, Span], ...]:
 
 def lint(path: Path, options: Options | None = None) -> Front:
     """Everything that can be found without weights; says what it did not check."""
-    front, options = resolve_file(path), options or Options()
+    return lint_further(resolve_file(path), options or Options())
+
+
+def lint_further(front: Front, options: Options) -> Front:
+    """What `lint` finds in a resolved spec: in its prompts, and what a careful reviewer asks."""
     if front.resolved is not None:
         ask_for_claims(front, options)
         draw_prompts(front, options)
+        if options.pedantic and not front.diagnostics.has_errors:
+            pedantic(front.resolved, front.diagnostics)
     return front
 
 

@@ -13,11 +13,17 @@ from circuitlang.commands.options import AsJson, Files, OneFile, Samples, Seed
 from circuitlang.commands.printing import count, print_diagnostics_of, progress, stderr, stdout
 
 
-def lint(files: Files, as_json: AsJson = False) -> None:
+def lint(
+    files: Files,
+    as_json: AsJson = False,
+    pedantic: Annotated[
+        bool, typer.Option("--pedantic", help="warn of what a careful reviewer would ask, too")
+    ] = False,
+) -> None:
     """Find every mistake that can be found without running a model."""
     from circuitlang import pipeline
 
-    fronts = [pipeline.lint(file) for file in files]
+    fronts = [pipeline.lint(file, pipeline.Options(pedantic=pedantic)) for file in files]
     found = [d for front in fronts for d in front.found]
     if as_json:
         from circuitlang.report.diagnostics import diagnostic_form

@@ -48,6 +48,7 @@ TITLES = {
     "CL208": "a port that the node does not have",
     "CL209": "a model whose shape is not known on this machine",
     "CL210": "impossible edges left out of a product",
+    "CL211": "constants that do not fit the model or the run",
     "CL301": "a quantifier or mean over nothing",
     "CL302": "an expansion too large to run",
     "CL303": "a formula without a known way to decide it",
@@ -60,6 +61,14 @@ TITLES = {
     "CL310": "an expectation that is not a verdict",
     "CL311": "a mean that mixes templates",
     "CL312": "a claim that does not depend on the model",
+    "CL313": "a parameter used as two kinds of value",
+    "CL314": "claims that cannot both hold",
+    "CL315": "a metric of two directions",
+    "CL401": "a circuit that is most of the model",
+    "CL402": "a corruption that keeps the answer",
+    "CL403": "zeros as ablation without a reason",
+    "CL404": "a claim that follows from another",
+    "CL405": "too few prompts for the claimed share",
     "CL501": "clean and corrupted prompts of different length",
     "CL502": "an answer that is not one token",
     "CL503": "an answer that is also a foil",
@@ -78,10 +87,15 @@ TITLES = {
     "CL516": "a token set that is empty",
     "CL517": "a slot value that is repeated",
     "CL518": "a corruption that changes tokens outside what it rewrites",
+    "CL519": "a prompt without donors",
     "CL601": "stored runs that cannot be used",
     "CL602": "a model that only the reference executor runs",
     "CL901": "a defect of this tool",
 }
+
+
+# Other places a finding is about, each with a sentence.
+Related = tuple[tuple[Span, str], ...]
 
 
 @dataclass(frozen=True)
@@ -93,7 +107,7 @@ class Diagnostic:
     span: Span | None
     help: str | None = None
     severity: str = "error"
-    related: tuple[tuple[Span, str], ...] = ()
+    related: Related = ()
 
     @property
     def title(self) -> str:
@@ -131,16 +145,37 @@ class Diagnostics:
         if not any((d.code, d.message, d.span) == said for d in self.found):
             self.found.append(diagnostic)
 
-    def error(self, code: str, message: str, span: Span | None, help: str | None = None) -> None:
-        self.add(Diagnostic(code, message, span, help))
+    def error(
+        self,
+        code: str,
+        message: str,
+        span: Span | None,
+        help: str | None = None,
+        related: Related = (),
+    ) -> None:
+        self.add(Diagnostic(code, message, span, help, "error", related))
 
-    def reject(self, code: str, message: str, span: Span | None, help: str | None = None) -> Reject:
+    def reject(
+        self,
+        code: str,
+        message: str,
+        span: Span | None,
+        help: str | None = None,
+        related: Related = (),
+    ) -> Reject:
         """Records an error and returns the exception to raise."""
-        self.error(code, message, span, help)
+        self.error(code, message, span, help, related)
         return Reject(code)
 
-    def warn(self, code: str, message: str, span: Span | None, help: str | None = None) -> None:
-        self.add(Diagnostic(code, message, span, help, "warning"))
+    def warn(
+        self,
+        code: str,
+        message: str,
+        span: Span | None,
+        help: str | None = None,
+        related: Related = (),
+    ) -> None:
+        self.add(Diagnostic(code, message, span, help, "warning", related))
 
     def note(self, code: str, message: str, span: Span | None, help: str | None = None) -> None:
         self.add(Diagnostic(code, message, span, help, "note"))

@@ -199,9 +199,10 @@ class _Resolver:
             first = seen[name]
             self.diagnostics.error(
                 "CL102",
-                f"`{name}` is defined twice; the first is at line {first.line}.",
+                f"`{name}` is defined twice.",
                 span.part(name),
                 "rename one of them",
+                ((first.part(name), "The first is here:"),),
             )
             return False
         if name in BUILTIN_WORDS or is_function(name):
@@ -376,7 +377,11 @@ class _Resolver:
                     )
                 elif c.word in found:
                     self.diagnostics.error(
-                        "CL102", f"`default {c.word}` is given twice.", c.span, "delete one"
+                        "CL102",
+                        f"`default {c.word}` is given twice.",
+                        c.span,
+                        "delete one",
+                        ((found[c.word].span, "The first is here:"),),
                     )
                 else:
                     found[c.word] = c
@@ -440,6 +445,7 @@ class _Resolver:
                     f"`{s.name}` is the name of two claims or reports.",
                     s.span.part(s.name),
                     "rename one of them",
+                    ((seen[s.name].part(s.name), "The first is here:"),),
                 )
             seen[s.name] = s.span
         if not seen and self.file.statements and not self._unread("claim"):

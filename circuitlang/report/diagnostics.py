@@ -9,7 +9,7 @@ from rich.text import Text
 
 from circuitlang.language.diagnostics import Diagnostic
 from circuitlang.language.source import Span
-from circuitlang.report.document import DiagnosticForm
+from circuitlang.report.document import DiagnosticForm, RelatedForm
 
 _STYLE = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
 _WIDEST_LINE = 160
@@ -70,4 +70,8 @@ def diagnostic_form(diagnostic: Diagnostic) -> DiagnosticForm:
         column=span.column if span else None,
         end_line=end[0],
         end_column=end[1],
+        related=tuple(
+            RelatedForm(message=message, file=s.source.name, line=s.line, column=s.column)
+            for s, message in diagnostic.related
+        ),
     )

@@ -19,6 +19,15 @@ class Form(BaseModel):
     )
 
 
+class RelatedForm(Form):
+    """Another place that a finding is about."""
+
+    message: str
+    file: str
+    line: int = Field(description="counted from 1")
+    column: int = Field(description="counted from 1, in characters")
+
+
 class DiagnosticForm(Form):
     code: str
     severity: Literal["error", "warning", "note"]
@@ -30,6 +39,7 @@ class DiagnosticForm(Form):
     column: int | None = Field(description="counted from 1, in characters")
     end_line: int | None
     end_column: int | None
+    related: tuple[RelatedForm, ...] = ()
 
 
 class ModelForm(Form):

@@ -1,0 +1,132 @@
+"""What a careful reviewer asks of a spec that has no mistake: `circ lint --pedantic`.
+
+Takes a resolved spec and adds warnings. None of them says that a claim is wrong; each says why a
+reader will not be convinced by it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from circuitlang.language import spec as forms
+from circuitlang.language import syntax
+from circuitlang.language.architecture import architecture
+from circuitlang.language.bounds import bounds, implied
+from circuitlang.language.diagnostics import Diagnostics
+from circuitlang.language.edges import uniform
+from circuitlang.language.resolve import Resolved
+from circuitlang.language.tasks.mentions import free_names
+from circuitlang.language.tasks.task_spec import Corruption, TaskSpec
+
+LEVEL = 0.05
+MOST_OF_MODEL = 0.5
+
+
+def pedantic(resolved: Resolved, diagnostics: Diagnostics) -> None:
+    """Adds CL401 to CL405 where they apply."""
+    _whole_model(resolved, diagnostics)
+    for task in resolved.tasks.values():
+        for corruption in task.corruptions.values():
+            if not _reaches_answer(corruption, task):
+                _idle_corruption(corruption, task, diagnostics)
+    claims = [c for c in resolved.spec.claims if c.kind == "claim"]
+    for claim in claims:
+        _zero_without_reason(claim, diagnostics)
+        _too_few(claim, resolved, diagnostics)
+    implied(claims, diagnostics)
+
+
+def _whole_model(resolved: Resolved, diagnostics: Diagnostics) -> None:
+    """Faithfulness is no achievement for a circuit that is most of the model."""
+    model = next(iter(resolved.spec.models.values()))
+    graph = architecture(model.shape)
+    for s in resolved.file.statements:
+        edges = resolved.spec.circuits.get(s.name) if isinstance(s, syntax.Circuit) else None
+        if edges is None:
+            continue
+        share = edges.reach.bit_count() / graph.size
+        if edges == uniform(graph.everything):
+            what = "is the whole model"
+        elif share > MOST_OF_MODEL and not edges.places:
+            what = f"has {share:.0%} of the model's edges"
+        else:
+            continue
+        diagnostics.warn(
+            "CL401",
+            f"Circuit `{s.name}` {what}, so that it is faithful says little.",  # type: ignore[union-attr]
+            s.span,
+            "name fewer edges, or claim what the circuit leaves out",
+        )
+
+
+def _reaches_answer(corruption: Corruption, task: TaskSpec) -> bool:
+    """Whether it rewrites a slot that an answer or foil is made of, or one drawn together with it."""
+    together = {name: set(slot.names) for slot in task.slots for name in slot.names}
+    slot_of = {p.label: p.slot for t in task.templates for p in t.placeholders if p.label}
+    asked: set[str] = set()
+    for tokens in task.tokens.values():
+        for name in free_names(tokens.value):
+            asked |= together.get(slot_of.get(name, name), {name})
+    return any(slot_of.get(r.target, r.target) in asked for r in corruption.rewrites)
+
+
+def _idle_corruption(corruption: Corruption, task: TaskSpec, diagnostics: Diagnostics) -> None:
+    if not task.tokens:
+        return
+    diagnostics.warn(
+        "CL402",
+        f"Corruption `{corruption.name}` rewrites nothing that the answer of task `{task.name}` is "
+        "made of: a corrupted prompt has the same answer.",
+        corruption.span,
+        "rewrite a slot that decides the answer, unless the corruption is meant to keep it",
+    )
+
+
+# ---------------------------------------------------------------- claims
+
+
+def measurements(part: Any) -> Iterator[forms.Measurement]:
+    """Every measurement in a formula or number."""
+    stack = [part]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, (forms.Mean, forms.Each)):
+            yield part.measurement
+        elif isinstance(part, tuple):
+            stack.extend(part)
+        elif hasattr(part, "__dataclass_fields__"):
+            stack.extend(getattr(part, name) for name in part.__dataclass_fields__)
+
+
+def _zero_without_reason(claim: forms.Claim, diagnostics: Diagnostics) -> None:
+    used = (m.run.ablation for m in measurements(claim.formula))
+    if claim.sentence is None and any(a is not None and a.kind == "zero" for a in used):
+        diagnostics.warn(
+            "CL403",
+            f"Claim `{claim.name}` ablates with zeros, which no prompt produces, and gives no reason.",
+            claim.span,
+            f'say why after the name: `claim {claim.name} "zeros, because ..."`',
+        )
+
+
+def _too_few(claim: forms.Claim, resolved: Resolved, diagnostics: Diagnostics) -> None:
+    """A share that no sample of this size can show, even where every prompt agrees.
+
+    All n of n successes bound a share from below by alpha^(1/n) (Clopper and Pearson 1934).
+    """
+    for bound in bounds(claim.formula) or ():
+        number = bound.number
+        if not isinstance(number, forms.Aggregate) or number.kind != "share":
+            continue
+        level = bound.value if bound.operator[0] == ">" else 1 - bound.value
+        n = min(resolved.tasks[m.run.task].sample for m in measurements(number))
+        if 0 < level < 1 and LEVEL ** (1 / n) < level:
+            needed = math.ceil(math.log(LEVEL) / math.log(level))
+            diagnostics.warn(
+                "CL405",
+                f"Claim `{claim.name}` cannot be shown with {n} prompts, not even if all agree.",
+                claim.span,
+                f"give the task `sample {needed}` or more, or claim a smaller share",
+            )
