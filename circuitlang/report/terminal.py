@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -64,13 +65,13 @@ def print_document(document: CheckDocument, console: Console, per_example: bool 
         console.print(_per_example(document))
     for found in document.preconditions:
         if not found.passed:
-            console.print(f"[bold magenta]{found.code}[/] {found.title}: {found.detail}")
+            console.print(f"[bold magenta]{found.code}[/] {found.title}: {escape(found.detail)}")
     _facts(document, console)
     console.print(summary(document))
 
 
 def _claims(document: CheckDocument) -> Table:
-    table = Table(title=document.title, title_justify="left", expand=False, pad_edge=False)
+    table = Table(title=Text(document.title, style="italic"), title_justify="left", expand=False, pad_edge=False)
     for heading in ("claim", "verdict", "value", "interval", "threshold", "n", "by"):
         right = heading in ("value", "n")
         table.add_column(heading, justify="right" if right else "left", overflow="fold")
@@ -80,8 +81,8 @@ def _claims(document: CheckDocument) -> Table:
             claim.name if claim.kind == "claim" else f"assume {claim.name}",
             _verdict(claim),
             number(claim.value, decimals),
-            interval(claim.low, claim.high, decimals),
-            claim.threshold,
+            Text(interval(claim.low, claim.high, decimals)),
+            Text(claim.threshold),
             str(claim.n or ""),
             _method(claim),
         )
@@ -144,7 +145,8 @@ def _reports(document: CheckDocument) -> Table:
     for r in document.reports:
         decimals = decimals_for(r.value, r.low, r.high)
         value, ends = number(r.value, decimals), interval(r.low, r.high, decimals)
-        table.add_row(r.name, r.label, value, ends, str(r.n or ""), r.method)
+        cells = (r.name, r.label, value, ends, str(r.n or ""), r.method)
+        table.add_row(*map(Text, cells))
     return table
 
 
@@ -159,7 +161,7 @@ def print_evaluation(document: CheckDocument, console: Console, per_example: boo
         console.print(_per_example(document))
     for found in document.preconditions:
         if not found.passed:
-            console.print(f"[bold magenta]{found.code}[/] {found.title}: {found.detail}")
+            console.print(f"[bold magenta]{found.code}[/] {found.title}: {escape(found.detail)}")
 
 
 def _per_example(document: CheckDocument) -> Table:
@@ -169,7 +171,7 @@ def _per_example(document: CheckDocument) -> Table:
     table.add_column("text")
     chosen = [r for r in document.runs if r.values is not None]
     for run in chosen:
-        table.add_column(f"F({run.set} by {run.by})", justify="right")
+        table.add_column(Text(f"F({run.set} by {run.by})"), justify="right")
     for task in document.tasks:
         for prompt in task.prompts:
             cells = [
@@ -183,7 +185,7 @@ def _per_example(document: CheckDocument) -> Table:
 def _facts(document: CheckDocument, console: Console) -> None:
     for model in document.models:
         console.print(
-            f"[dim]{model.title}: {model.edges:,} edges, {model.dtype} on {model.device}, "
+            f"[dim]{escape(model.title)}: {model.edges:,} edges, {model.dtype} on {model.device}, "
             f"BOS {'yes' if model.bos else 'no'}; {model.note}[/]"
         )
     worst = max((i.deviation for i in document.invariants), default=None)
@@ -203,7 +205,7 @@ def _against_reference(found: AgainstReferenceForm) -> str:
     share = "" if worst.relative is None else f" ({worst.relative:.1e} of its largest value)"
     return (
         f"[dim]{found.runs} runs on {found.prompts} prompts again with the reference executor: "
-        f"the largest difference is {worst.largest:.1e} in {worst.by}{share}[/]"
+        f"the largest difference is {worst.largest:.1e} in {escape(worst.by)}{share}[/]"
     )
 
 
