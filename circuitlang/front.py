@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from circuitlang.compiler.collect import measurements
+from circuitlang.compiler.collect import measurements, runs_of
 from circuitlang.language.bounds import contradictions
 from circuitlang.language.diagnostics import Diagnostic, Diagnostics, suggestion
 from circuitlang.language.model_statement import Locate
@@ -89,16 +89,20 @@ class Front:
         return self.diagnostics.sorted
 
 
-def resolve_file(path: Path, locate: Locate = find) -> Front:
+def resolve_file(path: Path, locate: Locate = find, seed: int | None = None) -> Front:
     """Text to resolved spec. Needs the models' shapes only."""
     diagnostics = Diagnostics()
     source = load(path, diagnostics)
-    return Front(diagnostics) if source is None else resolve_source(source, diagnostics, locate)
+    if source is None:
+        return Front(diagnostics)
+    return resolve_source(source, diagnostics, locate, seed)
 
 
-def resolve_source(source: Source, diagnostics: Diagnostics, locate: Locate = find) -> Front:
+def resolve_source(
+    source: Source, diagnostics: Diagnostics, locate: Locate = find, seed: int | None = None
+) -> Front:
     """As `resolve_file`, of a text that need not be in a file."""
-    front = Front(diagnostics, resolve(source, diagnostics, locate))
+    front = Front(diagnostics, resolve(source, diagnostics, locate, seed))
     if front.resolved is not None:
         _check_decidable(front.resolved, diagnostics)
         claims = front.resolved.spec.claims
@@ -114,7 +118,7 @@ def everything_asked(spec: Spec) -> tuple[tuple[Any, Span], ...]:
 
 def lint(path: Path, options: Options | None = None) -> Front:
     """Everything that can be found without weights; says what it did not check."""
-    return lint_further(resolve_file(path), options or Options())
+    return lint_further(resolve_file(path, seed=(options or Options()).seed), options or Options())
 
 
 def lint_further(front: Front, options: Options) -> Front:
@@ -123,7 +127,8 @@ def lint_further(front: Front, options: Options) -> Front:
         ask_for_claims(front, options)
         draw_prompts(front, options)
         if options.pedantic and not front.diagnostics.has_errors:
-            pedantic(front.resolved, front.diagnostics)
+            whole = frozenset(task for (task, _), d in front.prompts.items() if d.enumerated)
+            pedantic(front.resolved, front.diagnostics, whole)
     return front
 
 
@@ -209,23 +214,49 @@ def model_span(resolved: Resolved, reference: str) -> Span | None:
 def draw_prompts(front: Front, options: Options) -> None:
     """Fills `front.prompts` for every task and model in use, where the tokenizer is at hand."""
     from circuitlang.language.tasks.sampling import REFERENCES, draw
-    from circuitlang.language.tasks.tokenizer import PromptTokenizer, UnusableTokenizer
+    from circuitlang.language.tasks.tokenizer import (
+        NeedsTokenizer,
+        PromptTokenizer,
+        UnusableTokenizer,
+    )
 
     assert front.resolved is not None
     resolved, diagnostics = front.resolved, front.diagnostics
     missing: dict[str, None] = {}
     averaged = {
-        (m.run.task, m.run.model.name)
+        (run.task, run.model.name)
         for form, _ in front.asked
-        for m in measurements(form)
-        if m.run.ablation is not None and m.run.ablation.kind == "mean"
+        for run in runs_of(form)
+        if run.ablation is not None and run.ablation.kind == "mean"
     }
     for (task, name), model in pairs_used(front).items():
-        found = resolved.found[name]
-        if found.tokenizer is None and found.kind in ("hub", "smollm2"):
-            missing[model.reference] = None
+        found, spec = resolved.found[name], resolved.tasks[task]
+        fetchable = found.tokenizer is None and found.kind in ("hub", "smollm2")
+        bos = found.bos_token if model.bos else None
+        if model.bos and bos is None:
+            if fetchable:
+                missing[model.reference] = None
+                continue
+            diagnostics.error(
+                "CL513", f"`{model.reference}` has no BOS token.", spec.span, "write `bos no`"
+            )
             continue
-        if found.tokenizer is None:
+        try:
+            drawn = draw(
+                spec,
+                PromptTokenizer.open(found.tokenizer),
+                bos=bos,
+                context=model.shape.context,
+                vocabulary=model.shape.vocab,
+                samples=options.sample_size,
+                seed=options.seed,
+                references=REFERENCES if (task, name) in averaged else 0,
+                diagnostics=diagnostics,
+            )
+        except NeedsTokenizer:
+            if fetchable:
+                missing[model.reference] = None
+                continue
             diagnostics.error(
                 "CL513",
                 f"`{model.reference}` has no tokenizer.json.",
@@ -233,15 +264,6 @@ def draw_prompts(front: Front, options: Options) -> None:
                 "save the model's fast tokenizer into its folder",
             )
             continue
-        spec = resolved.tasks[task]
-        bos = found.bos_token if model.bos else None
-        if model.bos and bos is None:
-            diagnostics.error(
-                "CL513", f"`{model.reference}` has no BOS token.", spec.span, "write `bos no`"
-            )
-            continue
-        try:
-            tokenizer = PromptTokenizer.open(found.tokenizer)
         except UnusableTokenizer as problem:
             diagnostics.error(
                 "CL513",
@@ -250,20 +272,11 @@ def draw_prompts(front: Front, options: Options) -> None:
                 "save it again as a fast tokenizer (tokenizer.json)",
             )
             continue
-        drawn = draw(
-            spec,
-            tokenizer,
-            bos=bos,
-            context=model.shape.context,
-            samples=options.sample_size,
-            seed=options.seed,
-            references=REFERENCES if (task, name) in averaged else 0,
-            diagnostics=diagnostics,
-        )
         if drawn is not None:
             front.prompts[task, name] = drawn
             _check_scores(task, drawn, resolved, diagnostics)
     _check_means(front)
+    _draw_donors(front, options)
     _check_places(front)
     for reference in missing:
         diagnostics.note(
@@ -305,13 +318,46 @@ def _check_places(front: Front) -> None:
                 checks.check(m, drawn, span)
 
 
+def donors_used(front: Front) -> dict[tuple[str, str], tuple[int, Span]]:
+    """How many donors a prompt needs for each (task, model name) that takes any, and where."""
+    found: dict[tuple[str, str], tuple[int, Span]] = {}
+    for form, span in front.asked:
+        for run in runs_of(form):
+            draws = run.ablation.draws if run.ablation is not None else 0
+            key = (run.task, run.model.name)
+            if draws > found.get(key, (0, span))[0]:
+                found[key] = draws, span
+    return found
+
+
+def _draw_donors(front: Front, options: Options) -> None:
+    from circuitlang.language.tasks.donors import with_donors
+
+    assert front.resolved is not None
+    for key, (draws, span) in donors_used(front).items():
+        if key not in front.prompts:
+            continue
+        task = front.resolved.tasks[key[0]]
+        seed = task.seed if options.seed is None else options.seed
+        front.prompts[key], alone = with_donors(front.prompts[key], draws, seed)
+        if alone:
+            front.diagnostics.error(
+                "CL519",
+                f"No other prompt of the sample has the token layout of {alone[0].text!r}, so it "
+                f"has no donor ({len(alone)} of {len(front.prompts[key].prompts)} prompts are "
+                "affected).",
+                span,
+                "sample more prompts, or make the prompts' layouts more alike",
+            )
+
+
 def _check_means(front: Front) -> None:
     """P8: every mean needs enough reference prompts for every prompt's key."""
     assert front.resolved is not None
     checked: set[Any] = set()
     for form, span in front.asked:
-        for m in measurements(form):
-            ablation, key = m.run.ablation, (m.run.task, m.run.model.name)
+        for run in runs_of(form):
+            ablation, key = run.ablation, (run.task, run.model.name)
             if ablation is None or ablation.kind != "mean" or (ablation, key) in checked:
                 continue
             checked.add((ablation, key))
@@ -343,7 +389,7 @@ def fetched_front(
 
     With `expression` only that is asked for, else the spec's (chosen) claims and reports.
     """
-    front = resolve_file(path)
+    front = resolve_file(path, seed=options.seed)
     if front.diagnostics.has_errors:
         return front
     lacking = front.resolved is None or any(
@@ -355,7 +401,7 @@ def fetched_front(
         def locate(reference: str, revision: str | None, base: Path) -> Found:
             return fetch(reference, revision, base, progress.stage)
 
-        front = resolve_file(path, locate)
+        front = resolve_file(path, locate, options.seed)
     if front.resolved is None or front.diagnostics.has_errors:
         return front
     if expression is not None:

@@ -35,7 +35,6 @@ TITLES = {
     "CL110": "a file that cannot be read",
     "CL111": "a file outside the spec's folder",
     "CL112": "a data file with unusable content",
-    "CL113": "part of the language that this version does not run",
     "CL114": "a definition that nothing uses",
     "CL115": "a context word out of place",
     "CL201": "a head or layer that the model does not have",
@@ -64,6 +63,8 @@ TITLES = {
     "CL313": "a parameter used as two kinds of value",
     "CL314": "claims that cannot both hold",
     "CL315": "a metric of two directions",
+    "CL316": "a domain too large to list, used as a list",
+    "CL317": "too few members for the share that is claimed",
     "CL401": "a circuit that is most of the model",
     "CL402": "a corruption that keeps the answer",
     "CL403": "zeros as ablation without a reason",
@@ -88,6 +89,7 @@ TITLES = {
     "CL517": "a slot value that is repeated",
     "CL518": "a corruption that changes tokens outside what it rewrites",
     "CL519": "a prompt without donors",
+    "CL520": "a token id that the model does not have",
     "CL601": "stored runs that cannot be used",
     "CL602": "a model that only the reference executor runs",
     "CL901": "a defect of this tool",
@@ -179,6 +181,10 @@ class Diagnostics:
 
     def note(self, code: str, message: str, span: Span | None, help: str | None = None) -> None:
         self.add(Diagnostic(code, message, span, help, "note"))
+
+    def has_at(self, code: str, span: Span) -> bool:
+        """Whether this was found at this place already, of another member of a quantifier."""
+        return any(d.code == code and d.span == span for d in self.found)
 
     @property
     def has_errors(self) -> bool:

@@ -24,8 +24,10 @@ LEVEL = 0.05
 MOST_OF_MODEL = 0.5
 
 
-def pedantic(resolved: Resolved, diagnostics: Diagnostics) -> None:
-    """Adds CL401 to CL405 where they apply."""
+def pedantic(
+    resolved: Resolved, diagnostics: Diagnostics, enumerated: frozenset[str] = frozenset()
+) -> None:
+    """Adds CL401 to CL405 where they apply. `enumerated` tasks are sampled whole: shares are exact."""
     _whole_model(resolved, diagnostics)
     for task in resolved.tasks.values():
         for corruption in task.corruptions.values():
@@ -34,7 +36,7 @@ def pedantic(resolved: Resolved, diagnostics: Diagnostics) -> None:
     claims = [c for c in resolved.spec.claims if c.kind == "claim"]
     for claim in claims:
         _zero_without_reason(claim, diagnostics)
-        _too_few(claim, resolved, diagnostics)
+        _too_few(claim, resolved, enumerated, diagnostics)
     implied(claims, diagnostics)
 
 
@@ -50,7 +52,7 @@ def _whole_model(resolved: Resolved, diagnostics: Diagnostics) -> None:
         if edges == uniform(graph.everything):
             what = "is the whole model"
         elif share > MOST_OF_MODEL and not edges.places:
-            what = f"has {share:.0%} of the model's edges"
+            what = f"has {edges.reach.bit_count():,} of the model's {graph.size:,} edges"
         else:
             continue
         diagnostics.warn(
@@ -62,14 +64,22 @@ def _whole_model(resolved: Resolved, diagnostics: Diagnostics) -> None:
 
 
 def _reaches_answer(corruption: Corruption, task: TaskSpec) -> bool:
-    """Whether it rewrites a slot that an answer or foil is made of, or one drawn together with it."""
+    """Whether it rewrites a slot that an answer or foil is made of, or one drawn together with it.
+
+    To rewrite some occurrences of a slot and not others can change the answer too.
+    """
     together = {name: set(slot.names) for slot in task.slots for name in slot.names}
     slot_of = {p.label: p.slot for t in task.templates for p in t.placeholders if p.label}
     asked: set[str] = set()
     for tokens in task.tokens.values():
         for name in free_names(tokens.value):
             asked |= together.get(slot_of.get(name, name), {name})
-    return any(slot_of.get(r.target, r.target) in asked for r in corruption.rewrites)
+    targets = {r.target for r in corruption.rewrites}
+    for template in task.templates:
+        for slot, labels in template.repeated.items():
+            if slot not in targets and targets & {*labels} not in (set(), {*labels}):
+                return True
+    return any(slot_of.get(target, target) in asked for target in targets)
 
 
 def _idle_corruption(corruption: Corruption, task: TaskSpec, diagnostics: Diagnostics) -> None:
@@ -102,7 +112,7 @@ def measurements(part: Any) -> Iterator[forms.Measurement]:
 
 def _zero_without_reason(claim: forms.Claim, diagnostics: Diagnostics) -> None:
     used = (m.run.ablation for m in measurements(claim.formula))
-    if claim.sentence is None and any(a is not None and a.kind == "zero" for a in used):
+    if (claim.sentence or claim.expect) is None and any(a is not None and a.kind == "zero" for a in used):
         diagnostics.warn(
             "CL403",
             f"Claim `{claim.name}` ablates with zeros, which no prompt produces, and gives no reason.",
@@ -111,7 +121,9 @@ def _zero_without_reason(claim: forms.Claim, diagnostics: Diagnostics) -> None:
         )
 
 
-def _too_few(claim: forms.Claim, resolved: Resolved, diagnostics: Diagnostics) -> None:
+def _too_few(
+    claim: forms.Claim, resolved: Resolved, enumerated: frozenset[str], diagnostics: Diagnostics
+) -> None:
     """A share that no sample of this size can show, even where every prompt agrees.
 
     All n of n successes bound a share from below by alpha^(1/n) (Clopper and Pearson 1934).
@@ -121,7 +133,10 @@ def _too_few(claim: forms.Claim, resolved: Resolved, diagnostics: Diagnostics) -
         if not isinstance(number, forms.Aggregate) or number.kind != "share":
             continue
         level = bound.value if bound.operator[0] == ">" else 1 - bound.value
-        n = min(resolved.tasks[m.run.task].sample for m in measurements(number))
+        tasks = {m.run.task for m in measurements(number)}
+        if tasks <= enumerated:
+            continue
+        n = min(resolved.tasks[task].sample for task in tasks - enumerated)
         if 0 < level < 1 and LEVEL ** (1 / n) < level:
             needed = math.ceil(math.log(LEVEL) / math.log(level))
             diagnostics.warn(
