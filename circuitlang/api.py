@@ -39,6 +39,21 @@ class LoadedSpec:
     path: Path
     front: Front
 
+    def __repr__(self) -> str:
+        return f"LoadedSpec({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the text, highlighted."""
+        from pygments import highlight
+        from pygments.formatters import HtmlFormatter
+
+        from circuitlang.highlight import CircLexer
+
+        assert self.front.resolved is not None
+        formatter = HtmlFormatter(noclasses=True, cssstyles="color:#1f1f1f;padding:.5em")
+        html: str = highlight(self.front.resolved.source.text, CircLexer(), formatter)
+        return html
+
     @property
     def warnings(self) -> tuple[Diagnostic, ...]:
         return tuple(d for d in self.front.found if d.severity != "error")

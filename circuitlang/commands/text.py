@@ -147,18 +147,19 @@ def explain(
 
 
 def new(
-    file: Annotated[Path, typer.Argument(help="the .circ file to write", metavar="FILE")],
+    file: Annotated[
+        Path, typer.Argument(help="the .circ file to write", metavar="[FILE]")
+    ] = Path("my_circuit"),
 ) -> None:
     """Write a commented spec that passes, to start from."""
     from circuitlang.new import write_new
 
-    path = file if file.suffix == ".circ" else file.with_name(f"{file.name}.circ")
     try:
-        write_new(path)
+        path = write_new(file)
     except OSError as problem:
         taken = isinstance(problem, FileExistsError)
         reason = "there is one already" if taken else problem.strerror or str(problem)
-        stderr().print(f"`{path}` was not written: {reason}.", markup=False)
+        stderr().print(f"`{problem.filename or file}` was not written: {reason}.", markup=False)
         raise typer.Exit(2) from None
     print(f"wrote {path}; `circ check {path}` decides its claims")
 

@@ -72,6 +72,9 @@ class PromptForm(Form):
     spans: dict[str, tuple[int, int]] = Field(description="label -> first token, one past the last")
     token_sets: dict[str, tuple[int, ...]] = Field(description="answer, foil, ... as token ids")
     corrupted: dict[str, CorruptedForm]
+    donors: tuple[int, ...] = Field(
+        default=(), description="the prompts that random donors are, by index, one for each draw"
+    )
 
 
 class TaskForm(Form):
@@ -104,9 +107,14 @@ class PositionedForm(Form):
 
 class AblationForm(Form):
     name: str
-    kind: Literal["resample", "mean", "zero"]
-    corruption: str | None = Field(description="None with kind mean: clean references")
+    kind: Literal["resample", "mean", "donors", "constants", "zero"]
+    corruption: str | None = Field(description="None with kind mean or donors: clean prompts")
     per: tuple[str, ...]
+    draws: int | None = Field(
+        default=None, description="of kind donors: a value is the mean over so many of a prompt's"
+    )
+    file: str | None = Field(default=None, description="of kind constants: the safetensors file")
+    sha256: str | None = Field(default=None, description="of the file's bytes")
 
 
 class RunForm(Form):
@@ -164,6 +172,10 @@ class ClaimForm(Form):
     failed: tuple[str, ...] = Field(description="members refuted after Holm's correction")
     members: tuple[MemberForm, ...]
     companions: dict[str, float]
+    looked_at: int | None = Field(
+        default=None,
+        description="of a claim about more members than these: how many were drawn or searched",
+    )
 
 
 class ReportForm(Form):
@@ -236,3 +248,9 @@ class CheckDocument(Form):
     stored_runs: int = Field(default=0, description="runs whose numbers came from the store")
     claims: tuple[ClaimForm, ...] = ()
     reports: tuple[ReportForm, ...] = ()
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from circuitlang.report.html import page
+
+        return page(self)

@@ -109,27 +109,29 @@ def _verdict(claim: ClaimForm) -> Text:
 
 
 def _explain(claim: ClaimForm, console: Console) -> None:
-    """One line a claim that needs one: which member, why not `holds`, what would decide it."""
-    said = []
+    said = explanation(claim)
+    if said:
+        line = Text(f"  {claim.name}: ", style="bold")
+        console.print(line.append(said, style="not bold"), soft_wrap=True)
+
+
+def explanation(claim: ClaimForm) -> str:
+    """Of a claim that needs it: which member, why not `holds`, what would decide it; else nothing."""
     if claim.verdict == "invalid":
-        if claim.reason:
-            line = Text(f"  {claim.name}: ", style="bold")
-            console.print(line.append(claim.reason, style="not bold"), soft_wrap=True)
-        return
+        return claim.reason or ""
+    said = []
     if claim.worst is not None:
         said.append(_which(claim))
     if claim.failed:
         shown = ", ".join(claim.failed[:6]) + (", ..." if len(claim.failed) > 6 else "")
         said.append(f"{len(claim.failed)} of {len(claim.members)} fail: {shown}")
-    elif claim.verdict != "holds" and claim.reason and not claim.ok:
+    elif claim.reason and (claim.verdict == "survived" or not claim.ok):
         said.append(claim.reason)
     if claim.n_to_decide:
         said.append(f"about {claim.n_to_decide:,} {claim.unit} would decide it")
     if claim.expected and claim.ok and claim.expected_reason:
         said.append(f"expected: {claim.expected_reason}")
-    if said:
-        line = Text(f"  {claim.name}: ", style="bold")
-        console.print(line.append("; ".join(said), style="not bold"), soft_wrap=True)
+    return "; ".join(said)
 
 
 def _which(claim: ClaimForm) -> str:
