@@ -39,7 +39,7 @@ from circuitlang.language.source import Source
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("specs", "grammar", "tests/language/good", "tests/language/bad", "circuitlang/bundled")
-FILES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.circ"))
+FILES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("[!.]*.circ"))
 SAMPLE = '''# every kind of thing
 spec a_sample "1.0.0"
 paper "arXiv:2211.00593"

@@ -14,8 +14,8 @@ from circuitlang.runtime.smollm2 import installed_gguf
 from circuitlang.runtime.unavailable import ModelUnavailable
 
 ROOT = Path(__file__).resolve().parent.parent
-SPECS = sorted((ROOT / "specs").rglob("*.circ"))
-TOYS = sorted((ROOT / "specs" / "toy").glob("*.circ"))
+SPECS = sorted((ROOT / "specs").rglob("[!.]*.circ"))
+TOYS = sorted((ROOT / "specs" / "toy").glob("[!.]*.circ"))
 TRUTH = json.loads((ROOT / "circuitlang/bundled/toy/truth.json").read_text(encoding="utf-8"))
 SAMPLES = 16
 

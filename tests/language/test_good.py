@@ -8,7 +8,7 @@ import pytest
 
 from circuitlang import pipeline
 
-GOOD = sorted((Path(__file__).parent / "good").glob("*.circ"))
+GOOD = sorted((Path(__file__).parent / "good").glob("[!.]*.circ"))
 
 
 @pytest.mark.parametrize("path", GOOD, ids=lambda p: p.stem)

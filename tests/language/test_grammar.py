@@ -21,7 +21,7 @@ from circuitlang.language.grammar import (
 from circuitlang.language.parse import parse
 from circuitlang.language.source import Source
 
-GOOD = sorted((Path(__file__).parent / "good").glob("*.circ"))
+GOOD = sorted((Path(__file__).parent / "good").glob("[!.]*.circ"))
 GRAMMAR = (grammar_folder() / "circ.lark").read_text(encoding="utf-8")
 OPERATORS = ("+", "-", "*", "/", "&", "->", "@", "..", "and", "in", ">=", "==", ".", "(", ")", "]")
 
