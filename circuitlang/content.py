@@ -15,9 +15,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from circuitlang.compiler.reads import compared_at
 from circuitlang.language.edges import EdgeSet, Place, Position
 from circuitlang.language.models import Found
-from circuitlang.language.prompt import PromptSet, mean_key
+from circuitlang.language.prompt import Prompt, PromptSet, mean_key, tokens_under
 from circuitlang.language.spec import (
     Ablation,
     AttentionScore,
@@ -102,18 +103,27 @@ class Contents:
             case "resample":
                 assert ablation.corruption is not None
                 carried: Any = [prompt.corrupted[ablation.corruption] for prompt in self.prompts]
+            case "donors":
+                carried = [self._donors(ablation, prompt) for prompt in self.prompts]
             case "mean":
                 carried = self._means(ablation)
+            case "constants":
+                assert ablation.constants is not None
+                carried = ablation.constants.digest
             case _:
                 carried = None
         return digest([ablation.kind, carried]).hex()
+
+    def _donors(self, ablation: Ablation, prompt: Prompt) -> list[tuple[int, ...]]:
+        """The tokens of each draw's donor."""
+        draws = range(ablation.draws)
+        return [tokens_under(ablation.at_draw(draw), prompt) for draw in draws]
 
     def _means(self, ablation: Ablation) -> Any:
         """The groups of reference prompts that are averaged, and each prompt's group."""
         members: dict[Any, list[tuple[int, ...]]] = {}
         for one in self.references:
-            tokens = one.corrupted[ablation.corruption] if ablation.corruption else one.tokens
-            members.setdefault(mean_key(ablation, one), []).append(tokens)
+            members.setdefault(mean_key(ablation, one), []).append(tokens_under(ablation, one))
         keys = [mean_key(ablation, prompt) for prompt in self.prompts]
         number = {key: i for i, key in enumerate(dict.fromkeys(keys))}
         return [[members.get(key, []) for key in number], [number[key] for key in keys]]
@@ -128,8 +138,9 @@ class Contents:
                 return [kind, pool, self._answers(tokens), self._at([position])]
             case TopToken(tokens, position):
                 return ["top", self._answers(tokens), self._at([position])]
-            case Divergence(reference, position):
-                return ["kl", self._run(reference), self._at([position])]
+            case Divergence(reference, kind=kind):
+                at = [compared_at(expression, layout) for layout in self.layouts]
+                return [kind, self._run(reference), at]
             case Loss(place):
                 return ["loss", self._in(place)]
             case AttentionScore(head, query, key):

@@ -9,13 +9,22 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from circuitlang.compiler.collect import Needed, Requests, all_runs, collect, expand_examples
+from circuitlang.compiler.collect import (
+    Needed,
+    Requests,
+    all_runs,
+    collect,
+    expand_examples,
+    has_search,
+)
+from circuitlang.compiler.draws import per_draw
 from circuitlang.front import Front, Options, Progress, model_span, pairs_used
+from circuitlang.language.diagnostics import Reject
 from circuitlang.language.models import Found
 from circuitlang.language.prompt import PromptSet
 from circuitlang.language.resolve import Resolved
@@ -72,7 +81,8 @@ class Measured:
 
     `executed` counts the runs that were executed for it, and `stored` the asked ones whose
     numbers all came from the store. The noise of a metric is at least its difference in the
-    comparison, where there is one.
+    comparison, where there is one. `held_out` are the prompts of the tasks that were searched on
+    which the found members are decided.
     """
 
     resolved: Resolved
@@ -85,6 +95,7 @@ class Measured:
     executed: int
     stored: int
     comparison: Comparison | None = None
+    held_out: Mapping[str, list[int]] = field(default_factory=dict)
 
 
 class Batch:
@@ -132,7 +143,7 @@ class Batch:
         progress.stage(f"checking invariants on {self.drawn.task}")
         report = check_invariants(model, self.drawn, missing)
         invariants = tuple(Invariant(i.name, i.deviation, i.passed) for i in report.invariants)
-        number, prompts = len(all_runs(missing)), len(self.drawn.prompts)
+        number, prompts = len(all_runs(per_draw(missing))), len(self.drawn.prompts)
         progress.stage(f"{self.drawn.task}: {number} runs on {prompts} prompts")
         values = measure(
             model,
@@ -259,18 +270,28 @@ def requests_of(needed: Needed, task: str, model: str) -> Requests:
 
 
 def measure_all(
-    front: Front, needed: Needed, options: Options, progress: Progress, store: Store
+    front: Front,
+    needed: Needed,
+    options: Options,
+    progress: Progress,
+    store: Store,
+    loaded: dict[str, LoadedModel],
 ) -> Measured:
-    """Takes what is stored, and executes the other runs on every prompt."""
+    """Takes what is stored, and executes the other runs on every prompt.
+
+    Models are looked up in `loaded`, and put there.
+    """
     assert front.resolved is not None
     models = {m.name: m for m in pairs_used(front).values()}
     facts = {name: front.resolved.found[name] for name in models}
     batches = asked_of_models(front, needed, options, store)
     left = [(batch, missing) for batch in batches if (missing := batch.missing)]
-    executed = [run for _, missing in left for run in all_runs(missing)]
+    executed = {run for _, missing in left for run in all_runs(missing)}
     again = sampled_runs(batches, options.seed or 0) if options.against_reference else {}
     names = [batch.model.name for batch in (*(batch for batch, _ in left), *again)]
-    loaded = load_models(front, names, options, progress) if names else {}
+    missing_models = [name for name in names if name not in loaded]
+    if missing_models:
+        loaded |= load_models(front, missing_models, options, progress)
     facts |= {name: model.found for name, model in loaded.items()}
     for batch, missing in left:
         name = batch.model.name
@@ -284,8 +305,8 @@ def measure_all(
         front.prompts,
         *_together(batches, comparison),
         tuple(UsedModel(models[name], facts[name], options.device) for name in models),
-        len(executed),
-        len(set(needed.requests) - set(executed)),
+        sum(len(all_runs(per_draw(missing))) for _, missing in left),
+        len(set(needed.requests) - executed),
         comparison,
     )
 
@@ -351,10 +372,15 @@ def measured_front(front: Front, options: Options, progress: Progress) -> Measur
         return None
     counts = {task: len(drawn.prompts) for (task, _), drawn in front.prompts.items()}
     front.asked = tuple((expand_examples(form, counts), span) for form, span in front.asked)
-    needed = needed_runs(front, (form for form, _ in front.asked))
+    loaded: dict[str, LoadedModel] = {}
     try:
         with closing(open_store(front, options)) as store:
-            return measure_all(front, needed, options, progress, store)
+            held_out, tried = _found_members(front, options, progress, store, loaded)
+            needed = needed_runs(front, (form for form, _ in front.asked))
+            measured = measure_all(front, needed, options, progress, store, loaded)
+            return replace(measured, held_out=held_out, executed=measured.executed + tried)
+    except Reject:
+        return None
     except ModelUnavailable as problem:
         front.diagnostics.error(
             "CL206",
@@ -365,6 +391,50 @@ def measured_front(front: Front, options: Options, progress: Progress) -> Measur
     except NotMeasurable as problem:
         front.diagnostics.error("CL206", f"{problem.reason}.", None, problem.help or None)
     return None
+
+
+def _found_members(
+    front: Front,
+    options: Options,
+    progress: Progress,
+    store: Store,
+    loaded: dict[str, LoadedModel],
+) -> tuple[dict[str, list[int]], int]:
+    """Puts the members that searches find into what is asked for.
+
+    Gives the rows of each searched task to decide them on, and how many runs were executed.
+    """
+    if not any(has_search(form) for form, _ in front.asked):
+        return {}, 0
+    from circuitlang.search import halves, rows_of, tasks_searched, with_members
+
+    forms = [form for form, _ in front.asked]
+    searched = tasks_searched(forms)
+    parts = {t: halves(drawn) for (t, _), drawn in front.prompts.items() if t in searched}
+    first = {
+        (t, m): rows_of(drawn, parts[t][0]) if t in parts else drawn
+        for (t, m), drawn in front.prompts.items()
+    }
+    executed = 0
+    once = replace(options, against_reference=False)
+
+    def measure(formulas: Iterable[Any]) -> Any:
+        nonlocal executed
+        part = replace(front, prompts=first)
+        measured = measure_all(part, needed_runs(front, formulas), once, progress, store, loaded)
+        executed += measured.executed
+        return sample_of(measured, options.seed)
+
+    found = with_members(forms, measure, progress.stage)
+    front.asked = tuple((form, span) for form, (_, span) in zip(found, front.asked, strict=True))
+    return {task: rest for task, (_, rest) in parts.items()}, executed
+
+
+def held_out(measured: Measured, sample: Any) -> Any:
+    """The prompts that no search has seen; None where nothing was searched."""
+    from circuitlang.search import restricted
+
+    return restricted(sample, measured.held_out) if measured.held_out else None
 
 
 def sample_of(measured: Measured, seed: int | None) -> Any:

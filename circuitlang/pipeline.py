@@ -9,6 +9,7 @@ diagnostics. `front` goes as far as the prompts without weights; `measured` runs
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -24,6 +25,7 @@ from circuitlang.front import (
     Progress,
     Silent,
     chosen_claims,
+    donors_used,
     fetched_front,
     lint,
     model_span,
@@ -39,6 +41,7 @@ from circuitlang.language.values import Formulas
 from circuitlang.measured import (
     Measured,
     asked_of_models,
+    held_out,
     measured_front,
     needed_runs,
     open_store,
@@ -106,7 +109,7 @@ def check(path: Path, options: Options, progress: Progress) -> Outcome:
     reports = () if options.claims else measured.resolved.spec.reports
     sample = sample_of(measured, options.seed)
     found = preconditions(measured)
-    results = judge(claims, sample, found)
+    results = judge(claims, sample, found, held_out=held_out(measured, sample))
     estimator = Estimator(sample)
     estimates = tuple((r, estimate_report(r, estimator)) for r in reports)
     return Outcome(path, front, time.monotonic() - started, measured, results, found, estimates)
@@ -129,7 +132,7 @@ def evaluate(path: Path, expression: str, options: Options, progress: Progress) 
     forms, span = [f for f, _ in front.asked], front.asked[0][1]
     if isinstance(forms[0], Formulas):
         claim = Claim("expression", "claim", None, forms[0], None, None, expression, span)
-        results = judge([claim], sample, found)
+        results = judge([claim], sample, found, held_out=held_out(measured, sample))
     else:
         item = ReportItem(
             "value", None, tuple(zip(front.labels, forms, strict=True)), None, expression, span
@@ -151,7 +154,7 @@ def show(path: Path, stage: str, options: Options, progress: Progress) -> tuple[
         text = tree_text(parse(source, front.diagnostics)) if source else ""
         return front, text
     if stage == "spec":
-        front = resolve_file(path)
+        front = resolve_file(path, seed=options.seed)
         resolved = front.resolved
         return front, spec_text(resolved.spec, resolved.tasks) if resolved else ""
     front = fetched_front(path, options, progress)
@@ -174,8 +177,8 @@ def _prompts_text(front: Front) -> str:
     blocks = []
     for (_, name), drawn in front.prompts.items():
         path = front.resolved.found[name].tokenizer
-        assert path is not None
-        blocks.append(show_prompts(drawn, PromptTokenizer.open(path)))
+        width = shutil.get_terminal_size((100, 24)).columns
+        blocks.append(show_prompts(drawn, PromptTokenizer.open(path), width=width))
     return "\n\n".join(blocks)
 
 
@@ -258,7 +261,8 @@ def outstanding_work(front: Front, options: Options) -> list[Work]:
         if (name, model) not in front.prompts:
             task = front.resolved.tasks[name]
             number = options.sample_size or task.sample
-            assumed[name, model] = assumed_prompts(task, reference, number)
+            donors, _ = donors_used(front).get((name, model), (0, None))
+            assumed[name, model] = assumed_prompts(task, reference, number, donors)
     counts = {task: len(d.prompts) for (task, _), d in (front.prompts | assumed).items()}
     needed = needed_runs(front, (expand_examples(form, counts) for form, _ in front.asked))
     with closing(open_store(front, options, create=False)) as store:

@@ -467,7 +467,6 @@ def test_keys_of_other_content_differ() -> None:
     mean = replace(RUN, ablation=Ablation("mean", "mean", "other"))
     whole = Run(TINY, "task", None, uniform(0b1111))
     other = replace(RUN, live=uniform(0b1010))
-    end = Position(END)
 
     def by(expression: Any) -> Metric:
         return Metric("score", expression, False)
@@ -495,7 +494,9 @@ def test_keys_of_other_content_differ() -> None:
         key(metric=by(replace(ANSWER, tokens="foil"))),
         key(metric=by(replace(ANSWER, pool="max"))),
         key(metric=by(replace(ANSWER, position=Position("A")))),
-        key(metric=by(Divergence(whole, end))),
-        key(metric=by(Divergence(other, end))),
+        key(metric=by(Divergence(whole))),
+        key(metric=by(Divergence(whole, None, "js"))),
+        key(metric=by(Divergence(whole, at("A")))),
+        key(metric=by(Divergence(other))),
     ]
     assert len(set(keys)) == len(keys)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from circuitlang.language.architecture import Architecture, architecture, bits
 from circuitlang.language.models import find
@@ -35,8 +38,11 @@ task recall {{
 metric difference = logit(answer) - mean(logit(foil))
 metric probability = prob(answer) + prob(foil)
 metric divergence = kl(M)
+metric distance = js(M)
 ablation patch = resample(other)
 ablation average = mean(other per template)
+ablation others = donors(other, 2)
+ablation fixed = constants("fixed.safetensors")
 default by difference under patch on recall over prompts
 group some = {heads}
 
@@ -45,9 +51,10 @@ let part = [a0.h1, a0.h2, m0]
 circuit placed = M - part @ [A1, C]
 
 report plain: [F(M), F(none), F(found), F(M - found), F(found - some), F(M - found by probability)]
-report other: [F(found under a) for a in [average, zero]]
+report other: [F(found under a) for a in [average, zero, others, fixed, donors(clean, 3)]]
 report positional: [F(placed), F(placed & found), F(M - (a0.h0 -> a1.h1.kv) @ [last(A2)]), F(found free mlps)]
-report divergence: F(found by divergence)
+report divergence: [F(found by divergence), F(found under others by divergence)]
+report distance: [F(found by distance), F(M - found under fixed by distance)]
 report by_template: [F(found on t) for t in templates(recall)]
 """
 
@@ -75,6 +82,10 @@ def checked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     save_model(request.param, folder / "model")
     graph = architecture(find("./model", None, folder).shape)
     (folder / "found.json").write_text(json.dumps(eap_ig(graph, random_circuit(graph, 1))))
+    draw = torch.Generator().manual_seed(2)
+    width = graph.shape.d_model
+    vectors = {str(node): torch.randn(width, generator=draw) for node in graph.senders}
+    save_file(vectors, folder / "fixed.safetensors")
     words = "\n".join(f"w{i},w{i + 10}" for i in range(10, 20))
     (folder / "words.csv").write_text("a,b\n" + words + "\n")
     (folder / "spec.circ").write_text(SPEC.format(heads="a1.h[0,2]"))
@@ -115,13 +126,34 @@ def test_every_number_can_be_recomputed(checked: Any) -> None:
         everything = [[graph.everything] * len(tokens)]
         return evaluate(graph, weights, torch.tensor([tokens]), everything, None)[1]
 
-    def ablated(run: dict[str, Any], prompt: dict[str, Any]) -> list[torch.Tensor] | None:
+    def tokens_of(prompt: dict[str, Any], corruption: str | None) -> list[int]:
+        found: list[int] = (prompt["corrupted"][corruption] if corruption else prompt)["tokens"]
+        return found
+
+    def ablated(run: dict[str, Any], prompt: dict[str, Any]) -> Iterator[list[torch.Tensor] | None]:
+        """What senders carry; under random donors once for each draw."""
         under = run["under"]
-        if under is None or under["kind"] == "zero":
-            return None
-        name = under["corruption"]
-        if under["kind"] == "resample":
-            return outputs(prompt["corrupted"][name]["tokens"])
+        name = under and under["corruption"]
+        match under and under["kind"]:
+            case None | "zero":
+                yield None
+            case "resample":
+                yield outputs(tokens_of(prompt, name))
+            case "donors":
+                for index in prompt["donors"][: under["draws"]]:
+                    donor = next(p for p in task["prompts"] if p["index"] == index)
+                    assert donor["spans"] == prompt["spans"]
+                    yield outputs(tokens_of(donor, name))
+            case "constants":
+                content = (folder / under["file"]).read_bytes()
+                assert hashlib.sha256(content).hexdigest() == under["sha256"]
+                vectors = load_file(folder / under["file"])
+                size = (1, len(prompt["tokens"]), -1)
+                yield [vectors[str(node)].double().expand(size) for node in graph.senders]
+            case "mean":
+                yield averages(prompt, name)
+
+    def averages(prompt: dict[str, Any], name: str) -> list[torch.Tensor]:
         same = [
             r for r in task["references"]
             if r["template"] == prompt["template"] and r["spans"] == prompt["spans"]
@@ -129,28 +161,34 @@ def test_every_number_can_be_recomputed(checked: Any) -> None:
         all_outputs = [outputs(r["corrupted"][name]["tokens"]) for r in same]
         return [torch.stack(parts).mean(0) for parts in zip(*all_outputs, strict=True)]
 
-    def log_probabilities(run: dict[str, Any], prompt: dict[str, Any]) -> torch.Tensor:
+    def log_probabilities(run: dict[str, Any], prompt: dict[str, Any]) -> list[torch.Tensor]:
         rows = [rows_of(run, prompt, graph)]
         tokens = torch.tensor([prompt["tokens"]])
-        return evaluate(graph, weights, tokens, rows, ablated(run, prompt))[0][0, -1].log_softmax(
-            -1
-        )
+        found = [evaluate(graph, weights, tokens, rows, a)[0] for a in ablated(run, prompt)]
+        return [logits[0, -1].log_softmax(-1) for logits in found]
+
+    def number(by: str, logp: torch.Tensor, prompt: dict[str, Any]) -> float:
+        answer, foil = (prompt["token_sets"][name] for name in ("answer", "foil"))
+        match by:
+            case "difference":
+                return logp[answer].item() - logp[foil].mean().item()
+            case "probability":
+                return (logp[answer].exp().sum() + logp[foil].exp().sum()).item()
+            case "accuracy":
+                return float(logp[answer].exp().sum() > logp[foil].exp().sum())
+        (model,) = log_probabilities(whole, prompt)
+        if by == "divergence":
+            return (model.exp() * (model - logp)).sum().item()
+        middle = ((model.exp() + logp.exp()) / 2).log()
+        parts = [(one.exp() * (one - middle)).sum().item() for one in (model, logp)]
+        return sum(parts) / 2
 
     whole = next(r for r in document["runs"] if r["set"] == "M")
-    assert len(document["runs"]) >= 14
+    assert len(document["runs"]) >= 20
     for run in document["runs"]:
         for prompt, value in list(zip(task["prompts"], run["values"], strict=True))[:2]:
-            logp = log_probabilities(run, prompt)
-            answer, foil = (prompt["token_sets"][name] for name in ("answer", "foil"))
-            if run["by"] == "difference":
-                expected = logp[answer].item() - logp[foil].mean().item()
-            elif run["by"] == "probability":
-                expected = (logp[answer].exp().sum() + logp[foil].exp().sum()).item()
-            elif run["by"] == "accuracy":
-                expected = float(logp[answer].exp().sum() > logp[foil].exp().sum())
-            else:
-                model = log_probabilities(whole, prompt)
-                expected = (model.exp() * (model - logp)).sum().item()
+            draws = log_probabilities(run, prompt)
+            expected = np.mean([number(run["by"], logp, prompt) for logp in draws])
             assert value == pytest.approx(expected, abs=2e-5), (run["set"], run["by"])
         assert run["mean"] == pytest.approx(np.mean(run["values"]))
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from circuitlang.language.architecture import architecture
+from circuitlang.language.constants import missing
 from circuitlang.language.edges import END, Position, uniform
 from circuitlang.language.spec import (
     Aggregate,
@@ -21,6 +22,7 @@ from circuitlang.language.spec import (
     Formula,
     Mean,
     Measurement,
+    MemberShare,
     Metric,
     MetricExpression,
     MetricOperation,
@@ -29,6 +31,7 @@ from circuitlang.language.spec import (
     Quantified,
     Rows,
     Run,
+    Search,
     TokenScore,
     Within,
 )
@@ -40,7 +43,8 @@ Requests = Mapping[Run, Sequence[Metric]]
 class Setting:
     """One (model, task, ablation, metric) that claims use, with its M and its floor.
 
-    `floor` is F(none) under the free nodes of the run that introduced the setting.
+    `floor` is F(none) under the free nodes of the run that introduced the setting, None where
+    nothing is ablated or constants are not given for all of it.
     """
 
     whole: Run
@@ -70,7 +74,9 @@ def parts(form: Any) -> Iterator[Any]:
             yield from (number, low, high)
         case Both(formulas):
             yield from formulas
-        case Quantified():
+        case Quantified(search=Search() as search, members=()):
+            yield search.first
+        case Quantified() | MemberShare():
             yield from (formula for _, formula in form.members)
         case Operation(_, operands):
             yield from operands
@@ -89,6 +95,23 @@ def measurements(form: Formula | Number) -> Iterator[Measurement]:
             stack += list(parts(part))[::-1]
 
 
+def runs_of(form: Formula | Number) -> Iterator[Run]:
+    """The run of every F of a formula, and those that its metric compares with."""
+    for measurement in measurements(form):
+        yield measurement.run
+        yield from reference_runs(measurement.metric.expression)
+
+
+def has_search(form: Any) -> bool:
+    """Whether members of it are still to be found by a search."""
+    match form:
+        case Quantified(search=Search(), members=()):
+            return True
+        case Quantified() | Both():
+            return any(has_search(part) for part in parts(form))
+    return False
+
+
 def expand_examples(form: Any, counts: Mapping[str, int]) -> Any:
     """Quantifiers over prompts, expanded now that the prompts are known.
 
@@ -102,8 +125,12 @@ def expand_examples(form: Any, counts: Mapping[str, int]) -> Any:
             body = expand_examples(body, counts)
             tasks = {m.run.task for m in measurements(body) if m.rows.key == variable}
             number = min((counts[t] for t in tasks), default=0)
-            members = tuple((f"prompt {i}", _at_example(body, variable, i)) for i in range(number))
-            return replace(form, members=members)
+            looked_at = number if form.limit is None else min(form.limit, number)
+            members = tuple(
+                (f"prompt {i}", _at_example(body, variable, i)) for i in range(looked_at)
+            )
+            extent = "drawn" if looked_at < number else form.extent
+            return replace(form, members=members, extent=extent)
         case Quantified():
             return replace(
                 form,
@@ -126,7 +153,7 @@ def _at_example(form: Any, variable: str, index: int) -> Any:
             return Within(*ends)
         case Both(formulas):
             return Both(tuple(_at_example(f, variable, index) for f in formulas))
-        case Quantified():
+        case Quantified() | MemberShare():
             members = tuple((t, _at_example(f, variable, index)) for t, f in form.members)
             return replace(form, members=members)
         case Operation(operator, operands):
@@ -179,9 +206,9 @@ def collect(forms: Iterable[Formula | Number], token_sets: Mapping[str, Iterable
 
 
 def _setting(m: Measurement) -> Setting:
-    everything = uniform(architecture(m.run.model.shape).everything)
-    whole = Run(m.run.model, m.run.task, None, everything, "M")
-    if m.run.ablation is None:
+    ablation, graph = m.run.ablation, architecture(m.run.model.shape)
+    whole = Run(m.run.model, m.run.task, None, uniform(graph.everything), "M")
+    if ablation is None or (ablation.constants and missing(ablation.constants, m.run.floor, graph)):
         return Setting(whole, None, m.metric)
     floor = replace(m.run, live=m.run.floor, written="none")
     return Setting(whole, floor, m.metric)

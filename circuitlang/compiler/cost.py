@@ -15,16 +15,17 @@ from typing import Any
 from circuitlang.compiler.allocate import allocate
 from circuitlang.compiler.arithmetic import NODES, flops, forward_flops, value_flops
 from circuitlang.compiler.collect import Requests, all_runs
+from circuitlang.compiler.draws import per_draw
 from circuitlang.compiler.drop import Demand
 from circuitlang.compiler.graph import Graph
 from circuitlang.compiler.passes import PASSES, compile_program
 from circuitlang.compiler.pieces import LARGEST_CHUNK, Budget, Piece, Planner
 from circuitlang.compiler.program import CLEAN, Program
-from circuitlang.compiler.reads import Score, common_layout, scores, tokens_read
+from circuitlang.compiler.reads import Distance, Score, common_layout, scores, tokens_read
 from circuitlang.language.architecture import Shape, architecture
 from circuitlang.language.edges import UnresolvedPosition
 from circuitlang.language.prompt import Prompt, PromptSet, mean_key
-from circuitlang.language.spec import Divergence, ModelReference, Run
+from circuitlang.language.spec import ModelReference, Run
 from circuitlang.language.tasks.sampling import REFERENCES
 from circuitlang.language.tasks.task_spec import TaskSpec
 
@@ -88,8 +89,9 @@ class ChunkCost:
 class TaskCost:
     """One model on one task.
 
-    `nodes_alone` and `flops_alone` are what it would take to share nothing: a plain forward of the
-    clean prompt, of each corruption and of each run with an ablation. `plain_flops` is one plain
+    Each draw of random donors is a run. `nodes_alone` and `flops_alone` are what it would take to
+    share nothing: a plain forward of the clean prompt, of each corruption and donor and of each run
+    with an ablation. `plain_flops` is one plain
     forward of each prompt; `reference_flops`, part of the others, are the forwards that means are
     taken over. `unplanned` says why there are no chunks.
     """
@@ -164,22 +166,23 @@ def planner(
     budget: int,
     chunk: int | None,
 ) -> Planner:
-    """Cuts the requests as `measure` does with this memory and largest chunk."""
+    """Cuts what `measure` executes as it does with this memory and largest chunk."""
     itemsize = 8 if model.dtype == "float64" else 4
     largest = min(chunk or LARGEST_CHUNK, LARGEST_CHUNK)
-    return Planner(requests, prompts, Budget(budget, itemsize), largest=largest)
+    return Planner(per_draw(requests), prompts, Budget(budget, itemsize), largest=largest)
 
 
 def task_cost(work: Work, budget: int, chunk: int | None) -> TaskCost:
     """Raises `BudgetTooSmall`."""
-    prompts, left = work.drawn.prompts, all_runs(work.left)
+    prompts, left = work.drawn.prompts, all_runs(per_draw(work.left))
+    every = all_runs(per_draw(work.requests))
     shape = work.model.shape
     plain = sum(forward_flops(shape, len(prompt.tokens)) for prompt in prompts)
     found = TaskCost(
         task=work.drawn.task,
         model=work.model.name.strip('"'),
-        runs=len(all_runs(work.requests)),
-        stored=len(set(all_runs(work.requests)) - set(left)),
+        runs=len(every),
+        stored=len(set(every) - set(left)),
         prompts=len(prompts),
         layouts=0,
         tokens=sum(len(prompt.tokens) for prompt in prompts),
@@ -198,8 +201,8 @@ def task_cost(work: Work, budget: int, chunk: int | None) -> TaskCost:
         pieces = list(planner(work.model, work.left, prompts, budget, chunk).pieces())
     except UnresolvedPosition as problem:
         return replace(found, unplanned=str(problem))
-    ablations = {run.ablation for run in left if run.ablation and run.ablation.kind == "resample"}
-    forwards = 1 + len(ablations) + sum(run.ablation is not None for run in left)
+    others = {run.ablation for run in left if run.ablation and run.ablation.is_run}
+    forwards = 1 + len(others) + sum(run.ablation is not None for run in left)
     references = _references(left, work.drawn)
     averaging = sum(_body_flops(shape, len(one.tokens)) for one in references)
     amounts: dict[int, tuple[int, int, int]] = {}
@@ -253,7 +256,7 @@ def _readout_flops(piece: Piece) -> int:
         some = tokens_read(found, piece.prompts)
         tokens += shape.vocab if some is None else len(some)
     compared = {
-        (at, s.reference) for (at, _), f in asked.items() for s in f if isinstance(s, Divergence)
+        (at, s.reference) for (at, _), f in asked.items() for s in f if isinstance(s, Distance)
     }
     return 2 * shape.d_model * (tokens + len(compared) * shape.vocab)
 
@@ -334,12 +337,15 @@ def _passes(piece: Piece, itemsize: int) -> tuple[PassCost, ...]:
 # ---------------------------------------------------------------- prompts that cannot be drawn
 
 
-def assumed_prompts(task: TaskSpec, model: ModelReference, number: int) -> PromptSet:
-    """As many prompts of `ASSUMED_TOKENS` tokens, corrupted from the first one on, without labels."""
+def assumed_prompts(
+    task: TaskSpec, model: ModelReference, number: int, donors: int = 0
+) -> PromptSet:
+    """As many prompts of `ASSUMED_TOKENS` tokens, corrupted from the first one on, without labels,
+    with as many donors each."""
     length = min(ASSUMED_TOKENS, model.shape.context or ASSUMED_TOKENS)
     corrupted = dict.fromkeys(task.corruptions, (1,) * length)
     answers = dict.fromkeys(task.tokens, (0,))
     slots = dict.fromkeys(task.slot_names, "")
     one = Prompt(0, "", slots, "", (0,) * length, {}, answers, {}, corrupted)
-    prompts = tuple(replace(one, index=index) for index in range(number))
+    prompts = tuple(replace(one, index=index, donors=(one,) * donors) for index in range(number))
     return PromptSet(task.name, ("",), prompts, (one,) * REFERENCES, None, False)

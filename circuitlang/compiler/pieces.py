@@ -14,10 +14,10 @@ from circuitlang.compiler.allocate import Plan
 from circuitlang.compiler.collect import Requests, all_runs
 from circuitlang.compiler.passes import ALL, Switches, compile_program
 from circuitlang.compiler.program import Program, first_difference, program
-from circuitlang.compiler.reads import Reads, leaves, readout_bytes, reads_of
+from circuitlang.compiler.reads import Reads, leaves, readout_bytes, reads_of, working_bytes
 from circuitlang.language.edges import Layout, Place, Position
 from circuitlang.language.prompt import Prompt, mean_key
-from circuitlang.language.spec import AttentionScore, Loss, MetricExpression, Run
+from circuitlang.language.spec import AttentionScore, Divergence, Loss, MetricExpression, Run
 
 LARGEST_CHUNK = 1024
 AllReads = Mapping[Run, Reads]
@@ -152,16 +152,24 @@ class Planner:
         itemsize, vocabulary = self.budget.itemsize, plan.graph.program.wiring.shape.vocab
         runs = len(plan.graph.finals)
         whole = any(read.tokens is None for r in reads.values() for read in r.logits)
-        read = readout_bytes(len(rows), runs, vocabulary, itemsize) if whole else 0
+        read = readout_bytes(len(rows), runs, vocabulary, itemsize, work=self._work) if whole else 0
         return itemsize * (plan.peak(len(rows)) + self._averages(plan, rows)) + read
 
+    @cached_property
+    def _work(self) -> int:
+        metrics = {metric for asked in self.requests.values() for metric in asked}
+        found = (leaf for metric in metrics for leaf in leaves(metric.expression))
+        return working_bytes({leaf.kind for leaf in found if isinstance(leaf, Divergence)})
+
     def _averages(self, plan: Plan, rows: Sequence[int]) -> int:
-        """Numbers in the tables of means that these prompts use."""
+        """Numbers in the tables of means and constants that these prompts use."""
         form = plan.graph.program
-        means = [s.ablation for s in form.sources if s.ablation and s.ablation.kind == "mean"]
+        used = [source.ablation for source in form.sources if source.ablation]
+        means = [one for one in used if one.kind == "mean"]
         keys = {mean_key(mean, self.prompts[row]) for mean in means for row in rows}
+        number = len(keys) + sum(one.kind == "constants" for one in used)
         tables = form.wiring.senders + len(form.wiring.counts)
-        return len(keys) * tables * form.length * form.wiring.shape.d_model
+        return number * tables * form.length * form.wiring.shape.d_model
 
     @cached_property
     def _plain(self) -> tuple[Prompt, ...]:
@@ -194,8 +202,9 @@ class Planner:
 def _places_of(leaf: MetricExpression) -> Iterator[Place]:
     if isinstance(leaf, AttentionScore):
         yield from (leaf.query, leaf.key)
-    elif isinstance(leaf, Loss):
-        yield leaf.place
+    elif isinstance(leaf, (Loss, Divergence)):
+        if leaf.place is not None:
+            yield leaf.place
     else:
         position = getattr(leaf, "position", None)
         if isinstance(position, Position):

@@ -23,7 +23,8 @@ CLEAN = 0
 class Source:
     """Where values that are not recomputed come from; source 0 is the clean run.
 
-    At positions below `first` a resampled run has the clean run's values.
+    At positions below `first` a resampled run has the clean run's values; donors differ from the
+    prompt, and each other, almost anywhere, so theirs begin at 0.
     """
 
     ablation: Ablation | None
@@ -32,7 +33,7 @@ class Source:
     @property
     def is_run(self) -> bool:
         """Whether its values are those of one run, so that a node fed by them alone is one of them."""
-        return self.ablation is None or self.ablation.kind == "resample"
+        return self.ablation is None or self.ablation.is_run
 
     @property
     def is_zero(self) -> bool:

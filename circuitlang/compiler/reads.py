@@ -29,6 +29,7 @@ from circuitlang.language.spec import (
 )
 
 BLOCK_BYTES = 128 << 20
+PLAIN_WORK = 9
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,16 @@ class NextToken:
     position: int
 
 
-Score = TokenScore | TopToken | Divergence | NextToken
+@dataclass(frozen=True)
+class Distance:
+    """How far the next token at `position` is from a reference run's: "kl" or "js"."""
+
+    kind: str
+    reference: Run
+    position: int
+
+
+Score = TokenScore | TopToken | Distance | NextToken
 
 
 def common_layout(prompts: Iterable[Prompt]) -> Layout:
@@ -85,12 +95,22 @@ def scores(expression: MetricExpression, layout: Layout) -> Iterator[tuple[int, 
     """What an expression reads off logits, with the position of each; a loss is its tokens."""
     for leaf in leaves(expression):
         match leaf:
-            case TokenScore() | TopToken() | Divergence():
+            case TokenScore() | TopToken():
                 (position,) = leaf.position.tokens(layout)
                 yield position, leaf
+            case Divergence(reference, kind=kind):
+                for position in compared_at(leaf, layout):
+                    yield position, Distance(kind, reference, position)
             case Loss():
                 for token in sorted(leaf.place.tokens(layout)):
                     yield token - 1, NextToken(token - 1)
+
+
+def compared_at(score: Divergence, layout: Layout) -> list[int]:
+    """The positions whose next tokens are compared, ascending."""
+    if score.place is None:
+        return [layout.length - 1]
+    return [token - 1 for token in sorted(score.place.tokens(layout))]
 
 
 def tokens_read(found: Iterable[Score], prompts: Sequence[Prompt]) -> tuple[int, ...] | None:
@@ -117,7 +137,7 @@ def reads_of(
     for run, metrics in requests.items():
         for position, score in chain.from_iterable(expanded[metric] for metric in metrics):
             wanted[run].setdefault(position, {})[score] = None
-            if isinstance(score, Divergence):
+            if isinstance(score, Distance):
                 wanted.setdefault(score.reference, {}).setdefault(position, {})[score] = None
     suffice = cache(lambda found: tokens_read(found, prompts))
     return {
@@ -142,16 +162,28 @@ def _attention(metrics: Iterable[Metric], layout: Layout) -> tuple[Attention, ..
     )
 
 
+def working_bytes(kinds: Iterable[str]) -> int:
+    """Bytes beside each logit while scores are taken, distances of these kinds among them: a copy
+    in float64 and a rank's comparison; "js" needs two copies more."""
+    return 25 if "js" in kinds else PLAIN_WORK
+
+
 def block_shape(
-    prompts: int, rows: int, width: int, itemsize: int, references: int, block_bytes: int
+    prompts: int,
+    rows: int,
+    width: int,
+    itemsize: int,
+    references: int,
+    block_bytes: int,
+    work: int = PLAIN_WORK,
 ) -> tuple[int, int]:
     """How many prompts of how many rows are read out together: at least (1, 1).
 
-    A row's logits over `width` tokens take `itemsize` bytes each, in float64 another 8 and a
-    rank's comparison 1 more; each reference keeps log-probabilities and probabilities. All
-    rows go together before prompts do, since they share the references.
+    A row's logits over `width` tokens take `itemsize` bytes each and `work` more; each reference
+    keeps log-probabilities and probabilities. All rows go together before prompts do, since they
+    share the references.
     """
-    each, kept = width * (itemsize + 9), width * 16 * references
+    each, kept = width * (itemsize + work), width * 16 * references
     some = _even(prompts, block_bytes // (kept + rows * each))
     return some, _even(rows, (block_bytes - some * kept) // (some * each))
 
@@ -162,12 +194,18 @@ def _even(total: int, most: int) -> int:
 
 
 def readout_bytes(
-    prompts: int, runs: int, vocabulary: int, itemsize: int, *, block_bytes: int = BLOCK_BYTES
+    prompts: int,
+    runs: int,
+    vocabulary: int,
+    itemsize: int,
+    *,
+    block_bytes: int = BLOCK_BYTES,
+    work: int = PLAIN_WORK,
 ) -> int:
     """Peak bytes of reading metrics off the whole vocabulary, beside inputs and results.
 
     `itemsize` is that of the logits. Each metric compares with at most one other run, and token
     sets are small beside the vocabulary.
     """
-    some, rows = block_shape(prompts, runs, vocabulary, itemsize, 1, block_bytes)
-    return some * vocabulary * (16 + rows * (itemsize + 9))
+    some, rows = block_shape(prompts, runs, vocabulary, itemsize, 1, block_bytes, work)
+    return some * vocabulary * (16 + rows * (itemsize + work))

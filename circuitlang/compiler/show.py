@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from circuitlang.compiler.collect import Needed, all_runs
+from circuitlang.compiler.draws import per_draw
 from circuitlang.compiler.pieces import Piece
 from circuitlang.language.architecture import architecture
 from circuitlang.language.sets import size
@@ -22,7 +23,9 @@ def run_text(run: Run) -> str:
 def runs_text(needed: Needed) -> str:
     """Every distinct run with the metrics read from it."""
     runs = all_runs(needed.requests)
-    lines = [f"{len(runs)} distinct runs"]
+    executed = len(all_runs(per_draw(needed.requests)))
+    draws = f", {executed} with every draw of donors" if executed > len(runs) else ""
+    lines = [f"{len(runs)} distinct runs{draws}"]
     for number, run in enumerate(runs, 1):
         metrics = ", ".join(m.name for m in needed.requests.get(run, ())) or "compared with"
         lines.append(f"{number:4}  {run_text(run)}; {metrics}")

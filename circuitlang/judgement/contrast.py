@@ -20,6 +20,7 @@ from circuitlang.judgement.forms import (
     form_of,
 )
 from circuitlang.judgement.parts import measurements, quantile_level, walk
+from circuitlang.judgement.regions import claimed_share
 from circuitlang.language.spec import (
     Aggregate,
     Both,
@@ -28,9 +29,11 @@ from circuitlang.language.spec import (
     Each,
     Formula,
     Mean,
+    MemberShare,
     Number,
     Operation,
     Quantified,
+    Search,
     Within,
 )
 from circuitlang.language.syntax import RELATIONS
@@ -139,6 +142,11 @@ def _kind(form: Form) -> str:
 def _verify_aggregates(number: Number) -> None:
     """Raises `NoFormError` for an aggregate that means nothing."""
     for part in walk(number):
+        if isinstance(part, MemberShare):
+            raise NoFormError(
+                "a share of members can be compared with a plain number, as in `>= 90%`, and with "
+                "nothing else"
+            )
         if not isinstance(part, Aggregate):
             continue
         if part.kind not in ("mean", "median", "quantile", "share"):
@@ -269,6 +277,9 @@ def within_parts(within: Within) -> tuple[Comparison, Comparison]:
 def comparisons(formula: Formula) -> Iterator[Comparison]:
     """Every comparison a formula is made of."""
     match formula:
+        case Comparison() | Within() if claimed := claimed_share(formula):
+            for _, member in claimed[0].members:
+                yield from comparisons(member)
         case Comparison():
             yield formula
         case Within():
@@ -276,6 +287,8 @@ def comparisons(formula: Formula) -> Iterator[Comparison]:
         case Both(parts):
             for part in parts:
                 yield from comparisons(part)
+        case Quantified(search=Search() as search, members=()):
+            yield from comparisons(search.first)
         case Quantified():
             for _, member in formula.members:
                 yield from comparisons(member)

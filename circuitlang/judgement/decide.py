@@ -5,7 +5,7 @@ formula -> nodes (one `Leaf` per comparison) -> Decision -> ClaimResult
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from circuitlang.judgement.contrast import (
@@ -20,13 +20,17 @@ from circuitlang.judgement.estimator import Estimator
 from circuitlang.judgement.forms import Affine, Form, form_of
 from circuitlang.judgement.intervals import Estimate, Interval, unknown
 from circuitlang.judgement.leaf import Leaf, finite, floor_of, ratio_estimate
+from circuitlang.judgement.node import Node
 from circuitlang.judgement.parts import measurements
 from circuitlang.judgement.preconditions import Precondition, denominator
-from circuitlang.judgement.quantifiers import Group, Node, Range
+from circuitlang.judgement.quantifiers import Group, Range
+from circuitlang.judgement.regions import Region, claimed_share
 from circuitlang.judgement.sample import Sample
+from circuitlang.judgement.shares import Share
 from circuitlang.judgement.verdict import (
     HOLDS,
     INVALID,
+    NOT_RUN,
     ClaimResult,
     Decision,
     NumberEstimate,
@@ -36,13 +40,13 @@ from circuitlang.language.spec import (
     Claim,
     Comparison,
     Formula,
+    MemberShare,
     Number,
     Quantified,
     ReportItem,
     Within,
 )
 
-SEARCHED = ("inputs", "search", "greedy", "random")
 LEVEL = 0.05
 
 
@@ -59,6 +63,9 @@ def decide(
 
 def node_of(formula: Formula, estimator: Estimator, target: str) -> Node:
     match formula:
+        case Comparison() | Within() if claimed := claimed_share(formula):
+            share, region = claimed
+            return Share(_nodes(share.members, estimator, target), region, drawn=share.drawn)
         case Comparison():
             return _leaf(formula, estimator, target)
         case Within():
@@ -66,10 +73,21 @@ def node_of(formula: Formula, estimator: Estimator, target: str) -> Node:
             return Range(low, high)
         case Both(parts):
             members = [(f"part {i}", part) for i, part in enumerate(parts, 1)]
-            return Group("forall", [(n, node_of(f, estimator, target)) for n, f in members])
+            return Group("forall", _nodes(members, estimator, target))
+        case Quantified(kind="most", level=level):
+            assert level is not None
+            nodes = _nodes(formula.members, estimator, target)
+            return Share(nodes, Region(low=level), drawn=is_partial(formula, estimator))
         case Quantified():
-            nodes = [(n, node_of(f, estimator, target)) for n, f in formula.members]
-            return Group(formula.kind, nodes, searched=is_searched(formula, estimator))
+            nodes = _nodes(formula.members, estimator, target)
+            partial = is_partial(formula, estimator)
+            return Group(formula.kind, nodes, searched=partial, tried=formula.tried)
+
+
+def _nodes(
+    members: Sequence[tuple[str, Formula]], estimator: Estimator, target: str
+) -> list[tuple[str, Node]]:
+    return [(name, node_of(formula, estimator, target)) for name, formula in members]
 
 
 def _leaf(comparison: Comparison, estimator: Estimator, target: str) -> Leaf:
@@ -79,17 +97,15 @@ def _leaf(comparison: Comparison, estimator: Estimator, target: str) -> Leaf:
     return Leaf(form, estimator, target)
 
 
-def is_searched(formula: Quantified, estimator: Estimator) -> bool:
-    """Whether the members are only some of those meant: then it can fail or survive, not hold.
+def is_partial(formula: Quantified, estimator: Estimator) -> bool:
+    """Whether the members are only some of those meant: then `forall` can fail or survive, not hold.
 
-    `domain` is the domain as written. `inputs(T)` is complete when the task is enumerated.
+    The prompts of the sample are all there are when their tasks are enumerated.
     """
-    head = formula.domain.strip().partition("(")[0].strip()
-    if head not in SEARCHED:
-        return False
-    return head != "inputs" or not all(
-        estimator.sample.enumerated.get(task, False) for task in tasks(formula)
-    )
+    if formula.extent != "prompts":
+        return formula.extent != "all"
+    enumerated = estimator.sample.enumerated
+    return not all(enumerated.get(task, False) for task in tasks(formula))
 
 
 def tasks(formula: Formula) -> tuple[str, ...]:
@@ -103,6 +119,23 @@ def tasks(formula: Formula) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def quantifiers(formula: Formula) -> Iterator[Quantified]:
+    """Every quantifier of a formula, outermost first."""
+    match formula:
+        case Both(parts):
+            for part in parts:
+                yield from quantifiers(part)
+        case Quantified():
+            yield formula
+            for _, member in formula.members:
+                yield from quantifiers(member)
+
+
+def is_found(formula: Formula) -> bool:
+    """Whether members of it are chosen by a search."""
+    return any(q.extent == "found" for q in quantifiers(formula))
+
+
 # ---------------------------------------------------------------- claims
 
 
@@ -111,20 +144,25 @@ def judge(
     sample: Sample,
     preconditions: Sequence[Precondition] = (),
     alpha: float = LEVEL,
+    held_out: Sample | None = None,
 ) -> tuple[ClaimResult, ...]:
     """Every claim and `assume`, in order.
 
     A failed precondition makes the claims it concerns `invalid`; an `assume` that does not hold
-    makes every claim `invalid`.
+    makes every claim `invalid`. Claims whose members were found by a search are decided on
+    `held_out`, the prompts that the search has not seen.
     """
-    estimator = Estimator(sample)
+    whole = Estimator(sample)
+    rest = Estimator(held_out) if held_out else whole
     results: dict[str, ClaimResult] = {}
     for claim in claims:
         if claim.kind == "assume":
+            estimator = rest if is_found(claim.formula) else whole
             results[claim.name] = _judged(claim, estimator, preconditions, alpha, None)
     broken = next((r for r in results.values() if r.verdict != HOLDS), None)
     for claim in claims:
         if claim.kind != "assume":
+            estimator = rest if is_found(claim.formula) else whole
             results[claim.name] = _judged(claim, estimator, preconditions, alpha, broken)
     return tuple(results[claim.name] for claim in claims)
 
@@ -134,7 +172,10 @@ def _judged(
     broken: ClaimResult | None,
 ) -> ClaimResult:  # fmt: skip
     target = claim.target or "prompts"
-    decision = decide(claim.formula, estimator, target, alpha)
+    if any(q.extent == "found" and not q.members for q in quantifiers(claim.formula)):
+        decision = Decision(NOT_RUN, reason="its search was not run")
+    else:
+        decision = decide(claim.formula, estimator, target, alpha)
     reason = _why_invalid(claim, preconditions, broken)
     if reason:
         decision = replace(
@@ -217,7 +258,10 @@ def estimate_report(
 def _reported(
     label: str, number: Number, estimator: Estimator, target: str, alpha: float
 ) -> NumberEstimate:
-    value, level = estimator.value(number), 1 - 2 * alpha
+    level = 1 - 2 * alpha
+    if isinstance(number, MemberShare):
+        return _reported_share(label, number, estimator, target, alpha)
+    value = estimator.value(number)
     form = form_of(number)
     for guard in form.guards if form else ():
         found = denominator(estimator, guard, target)
@@ -229,4 +273,15 @@ def _reported(
     return NumberEstimate(
         label, value, finite(low), finite(high), level, found_number.n, found_number.unit,
         found_number.method(alpha), found_number.reason,
+    )  # fmt: skip
+
+
+def _reported_share(
+    label: str, number: MemberShare, estimator: Estimator, target: str, alpha: float
+) -> NumberEstimate:
+    found = Share(_nodes(number.members, estimator, target), Region(), drawn=number.drawn)
+    low, high = found.bounds(alpha)
+    return NumberEstimate(
+        label, found.value, low, high, 1 - 2 * alpha, len(number.members), "members",
+        found.method, found.invalid,
     )  # fmt: skip

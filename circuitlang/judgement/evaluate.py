@@ -20,6 +20,7 @@ from circuitlang.language.spec import (
     Each,
     Mean,
     Measurement,
+    MemberShare,
     Number,
     Operation,
 )
@@ -56,6 +57,8 @@ def evaluate(number: Number, each: Lookup) -> Array:
             parts = [evaluate(operand, each) for operand in operands]
             with np.errstate(all="ignore"):
                 return _operate(symbol, parts)
+        case MemberShare():
+            raise ValueError("a share of members is decided member by member")
 
 
 def _operate(symbol: str, parts: list[Array]) -> Array:

@@ -21,6 +21,7 @@ from circuitlang.language.spec import (
     Constant,
     Each,
     Mean,
+    MemberShare,
     Number,
     Operation,
 )
@@ -124,6 +125,8 @@ def form_of(number: Number) -> Form | None:
             )
         case Aggregate():
             return _aggregate_form(number)
+        case MemberShare():
+            return None
         case Operation(symbol, operands):
             forms = [form_of(operand) for operand in operands]
             known = [f for f in forms if f is not None]

@@ -8,11 +8,11 @@ from functools import cached_property
 import numpy as np
 
 from circuitlang.judgement import intervals
-from circuitlang.judgement.atoms import data_sets
+from circuitlang.judgement.atoms import DataSet, data_set, data_sets, is_indicator
 from circuitlang.judgement.contrast import FormClass
 from circuitlang.judgement.estimator import Estimator
 from circuitlang.judgement.forms import Affine, Form, form_of
-from circuitlang.judgement.intervals import Estimate
+from circuitlang.judgement.intervals import Estimate, Vector
 from circuitlang.judgement.power import Needed, needed
 from circuitlang.judgement.preconditions import denominator
 from circuitlang.judgement.ratio import fieller
@@ -27,6 +27,10 @@ class Leaf:
 
     def __init__(self, form: FormClass, estimator: Estimator, target: str) -> None:
         self.form, self.estimator, self.target = form, estimator, target
+
+    @property
+    def leaves(self) -> tuple[Leaf, ...] | None:
+        return (self,)
 
     # ---------------------------------------------------------------- the contrasts
 
@@ -79,6 +83,37 @@ class Leaf:
         if self.form.kind == "bootstrap":
             return (self.estimator.margin(self.form.difference),)
         return tuple(self.estimator.affine_margin(test) for test in self.form.tests)
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing about it is estimated from a sample."""
+        return all(test.exact for test in self.tests)
+
+    @cached_property
+    def deviations(self) -> tuple[DataSet, list[Vector]] | None:
+        """The data set and, of each test, what each prompt adds to its error.
+
+        None where the tests are no means over one set of sampled prompts. A test that has no
+        interval or no spread cannot err by chance and is left out.
+        """
+        if self.form.kind not in ("affine", "ratio") or self.target != "prompts":
+            return None
+        sampled = [t for t in self.form.tests if not t.is_constant]
+        groups = {g for t in sampled for g in data_sets(t) if g[1].kind != "example"}
+        atoms = [a for t in sampled for a in t.terms]
+        if len(groups) != 1 or any(is_indicator(a) for a in atoms if data_set(a) in groups):
+            return None
+        (group,) = groups
+        strata = self.estimator.strata(group)
+        found = []
+        for affine, test in zip(self.form.tests, self.tests, strict=True):
+            if test.exact or test.reason or test.se == 0:
+                continue
+            vector = self.sign * self.estimator.contrast(affine, group)
+            for rows in strata:
+                vector[rows] -= vector[rows].mean()
+            found.append(vector)
+        return group, found
 
     # ---------------------------------------------------------------- three values
 

@@ -15,10 +15,11 @@ MOST = 10_000_000
 
 @dataclass(frozen=True)
 class Needed:
-    """The n that would decide with 80% power, or why no n would."""
+    """The n of `unit` that would decide with 80% power, or why no n would."""
 
     n: int | None
     why: str | None = None
+    unit: str = "prompts"
 
 
 def needed(estimate: Estimate, alpha: float, noise_margin: float) -> Needed:
@@ -40,7 +41,7 @@ def needed(estimate: Estimate, alpha: float, noise_margin: float) -> Needed:
         return Needed(
             None, f"the estimate lies on the threshold: more than {MOST:,} {estimate.unit}"
         )
-    return Needed(max(round_up(n), estimate.n + 1))
+    return Needed(max(round_up(n), estimate.n + 1), unit=estimate.unit)
 
 
 def round_up(n: float) -> int:

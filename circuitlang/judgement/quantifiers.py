@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Protocol
 
 from circuitlang.judgement.leaf import Leaf, fewest, most
+from circuitlang.judgement.node import Node, joined_leaves
 from circuitlang.judgement.power import Needed
 from circuitlang.judgement.verdict import (
     FAILS,
@@ -25,22 +25,6 @@ from circuitlang.judgement.verdict import (
 )
 
 
-class Node(Protocol):
-    """A formula on one sample."""
-
-    @property
-    def invalid(self) -> str | None: ...
-    @property
-    def searched(self) -> bool: ...
-    @property
-    def toward(self) -> float: ...
-    def holds(self, alpha: float) -> bool: ...
-    def fails(self, alpha: float) -> bool: ...
-    def strength(self, alpha: float) -> float: ...
-    def needed(self, alpha_holds: float, alpha_fails: float) -> Needed: ...
-    def decision(self, alpha_holds: float, alpha_fails: float) -> Decision: ...
-
-
 class Range:
     """`x in a..b`: both ends are read off one interval, so neither direction is corrected."""
 
@@ -49,6 +33,11 @@ class Range:
     def __init__(self, lower: Leaf, upper: Leaf) -> None:
         self.lower, self.upper = lower, upper
         self.share = 1 if len(lower.form.tests) <= 1 and len(upper.form.tests) <= 1 else 2
+        self.leaves = (lower, upper)
+
+    @property
+    def exact(self) -> bool:
+        return self.lower.exact and self.upper.exact
 
     @property
     def invalid(self) -> str | None:
@@ -98,14 +87,31 @@ class Range:
 
 
 class Group:
-    """`forall`, `exists`, or `and` (a forall over its parts)."""
+    """`forall`, `exists`, or `and` (a forall over its parts).
+
+    With `searched` the members are only some of those meant; `tried` of them were looked at,
+    where that are more than the members.
+    """
 
     def __init__(
-        self, kind: str, members: Sequence[tuple[str, Node]], *, searched: bool = False
+        self,
+        kind: str,
+        members: Sequence[tuple[str, Node]],
+        *,
+        searched: bool = False,
+        tried: int | None = None,
     ) -> None:
         self.kind, self.members = kind, members
-        self.unbounded = searched
+        self.unbounded, self.tried = searched, tried
         self.nodes = [node for _, node in members]
+
+    @property
+    def exact(self) -> bool:
+        return all(node.exact for node in self.nodes)
+
+    @property
+    def leaves(self) -> tuple[Leaf, ...] | None:
+        return joined_leaves(self.nodes)
 
     @property
     def searched(self) -> bool:
@@ -153,8 +159,8 @@ class Group:
     def decision(self, alpha_holds: float, alpha_fails: float) -> Decision:
         """Members are shown at the level that Holm's procedure ends with."""
         if self.invalid:
-            found = ((n, Decision(INVALID, reason=x.invalid)) for n, x in self.members if x.invalid)
-            return Decision(INVALID, reason=self.invalid, members=tuple(found))
+            bad = ((n, Decision(INVALID, reason=x.invalid)) for n, x in self.members if x.invalid)
+            return Decision(INVALID, reason=self.invalid, members=tuple(bad))
         if self.kind == "forall":
             level = step_down([node.fails for node in self.nodes], alpha_fails)
             members = self._members(alpha_holds, level)
@@ -171,12 +177,22 @@ class Group:
         elif self.fails(alpha_fails):
             verdict = FAILS
         need = self.needed(alpha_holds, alpha_fails) if verdict == UNDECIDED else Needed(None)
-        return replace(
+        found = replace(
             worst, verdict=verdict, worst=label, members=members,
             failed=tuple(name for name, d in members if d.verdict == FAILS),
             n=min(d.n for _, d in members), n_to_decide=need.n, power_note=need.why,
-            reason=self._reason(verdict, members), companions=(),
+            reason=self._reason(verdict, members), companions=(), looked_at=self._looked_at(members),
         )  # fmt: skip
+        if need.n and need.unit != worst.unit:
+            note = f"about {need.n:,} {need.unit} would decide it"
+            return replace(found, n_to_decide=None, reason=f"{found.reason}; {note}")
+        return found
+
+    def _looked_at(self, members: Sequence[tuple[str, Decision]]) -> int | None:
+        """How many members of all that are meant were looked at, those inside members included."""
+        if self.unbounded:
+            return self.tried or len(members)
+        return sum(d.looked_at or 0 for _, d in members) or None
 
     def _members(self, alpha_holds: float, alpha_fails: float) -> tuple[tuple[str, Decision], ...]:
         return tuple(
@@ -198,14 +214,16 @@ class Group:
         if verdict == HOLDS:
             return None
         if verdict == SURVIVED:
-            return f"{count} members were looked at and none refutes it; there are more"
+            tried = self._looked_at(members)
+            return f"{tried:,} members were looked at and none refutes it; there are more"
         missing = [(name, d) for name, d in members if d.verdict not in (HOLDS, SURVIVED)]
         failed = [name for name, d in members if d.verdict == FAILS]
         if verdict == FAILS:
             some = f"{', '.join(failed[:5])}{' ...' if len(failed) > 5 else ''}"
             return f"{len(failed)} of {count} fail: {some}"
         if self.kind == "exists":
-            found = "no member holds" + (", but not all were looked at" if self.unbounded else "")
+            rest = f" of {self.tried or count:,}, but not all were looked at"
+            found = f"no member holds{rest if self.unbounded else ''}"
             return f"{found} after Holm's correction over {count}"
         name, first = missing[0] if missing else members[0]
         return f"{len(missing)} of {count} are not shown to hold; {name}: {first.reason}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
-SURVIVED, INVALID = "survived", "invalid"
+SURVIVED, INVALID, NOT_RUN = "survived", "invalid", "not run"
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class Decision:
     `level` is the two-sided confidence of low..high. `n_to_decide` counts what `n` counts
     (`unit`) and has 80% power; None with `power_note` when no number of them would help.
     A quantifier shows its `worst` member (for exists, the strongest) and lists all in `members`;
-    `failed` names those refuted after Holm's correction.
+    `failed` names those refuted after Holm's correction. `looked_at` counts the members behind a
+    claim about more of them: those drawn, or those that a search tried.
     """
 
     verdict: str
@@ -39,6 +40,7 @@ class Decision:
     failed: tuple[str, ...] = ()
     worst: str | None = None
     companions: tuple[tuple[str, float], ...] = ()
+    looked_at: int | None = None
 
 
 @dataclass(frozen=True)

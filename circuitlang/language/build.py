@@ -12,6 +12,7 @@ from circuitlang.language import syntax
 from circuitlang.language.source import Source, Span
 
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_AROUND_SIGNS = re.compile(r"(?<!\s)\s*([\[\],]|\.\.)\s*")
 _OPERATORS = {
     "both": "and",
     "within": "in",
@@ -214,7 +215,8 @@ class Builder:
         return syntax.Name(tuple(str(part) for part in t.children), self.span(t))
 
     def node(self, t: Any) -> syntax.NodeLiteral:
-        return syntax.NodeLiteral(str(t.children[0]), self.span(t))
+        text = _AROUND_SIGNS.sub(r"\1", t.children[0])
+        return syntax.NodeLiteral(text, self.span(t))
 
     def number(self, t: Any) -> syntax.NumberLiteral:
         text = str(t.children[0])

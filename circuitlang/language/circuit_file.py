@@ -1,119 +1,201 @@
-"""Circuits from files: EAP-IG / MIB JSON.
+"""`edges_from("graph.json")`: the edges of a circuit in a file beside the spec.
 
-{"cfg": {"n_layers": 12, "n_heads": 12, "parallel_attn_mlp": false, ...},
- "nodes": {...}, "edges": {"input->a0.h0<q>": {"score": 0.1, "in_graph": true}, ...}}
+Takes the call, and gives its edges in the graph of the model at hand. Which file they are from,
+in what format and by which convention, is kept in the definitions.
 """
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
+import hashlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from circuitlang.language import syntax
-from circuitlang.language.architecture import Architecture, parse_edge
+from circuitlang.language.architecture import INPUT, Architecture
+from circuitlang.language.circuit_formats import (
+    TOKEN,
+    UNABLATED,
+    BadCircuit,
+    Listing,
+    Selection,
+    located,
+    mask_of,
+    parse_circuit,
+    selected,
+)
 from circuitlang.language.diagnostics import Diagnostics, suggestion
 from circuitlang.language.edges import uniform
-from circuitlang.language.files import read_inside
+from circuitlang.language.files import read_bytes_inside
+from circuitlang.language.source import Span
+from circuitlang.language.spec import CircuitFile, Constant, Run
+from circuitlang.language.unparse import unparse
 from circuitlang.language.values import Edges
 
+if TYPE_CHECKING:
+    from circuitlang.language.environment import Environment
+    from circuitlang.language.evaluate import Evaluator
 
-def read_circuit(
-    name: syntax.StringLiteral, architecture: Architecture, folder: Path, diagnostics: Diagnostics
-) -> Edges:
-    """The edges with `in_graph` true; unknown and impossible ones are errors, never skipped."""
-    text = read_inside(name.value, folder, name.span, diagnostics)
-    try:
-        content = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as problem:
-        place = f" (line {problem.lineno})" if isinstance(problem, json.JSONDecodeError) else ""
-        raise diagnostics.reject(
-            "CL112",
-            f"`{name.value}` is not JSON{place}.",
+LARGEST = 64_000_000
+LEARNED_POSITIONS = frozenset({"gpt2"})
+OPTIONS = ("top", "threshold", "scores")
+
+
+def edges_from(ev: Evaluator, e: syntax.Call, env: Environment) -> Edges:
+    """The file's circuit, read once for each model and selection."""
+    name = _file_name(ev, e)
+    selection = _selection(ev, e, env)
+    key = (name.value, name.span.source.folder, selection, env.model)
+    files = ev.definitions.circuit_files
+    if key not in files:
+        content = read_bytes_inside(
+            name.value, name.span.source.folder, name.span, ev.diagnostics, LARGEST
+        )[1]
+        try:
+            listing = parse_circuit(content, name.value)
+            mask = circuit_of(listing, ev.graph(env), selection)
+        except BadCircuit as problem:
+            raise ev.diagnostics.reject(
+                problem.code, problem.message, name.span, problem.help
+            ) from None
+        warn_of(listing, mask, name.span, ev.diagnostics)
+        files[key] = CircuitFile(
+            name.value,
+            listing.format,
+            listing.inputs,
+            hashlib.sha256(content).hexdigest(),
+            env.model.name,
+            uniform(mask),
             name.span,
-            "edges_from reads EAP-IG's graph JSON",
-        ) from None
-    edges = content.get("edges") if isinstance(content, dict) else None
-    if not isinstance(edges, dict):
-        raise diagnostics.reject(
-            "CL112",
-            f"`{name.value}` has no `edges` object.",
-            name.span,
-            "edges_from reads EAP-IG's graph JSON",
         )
-    _check_config(content.get("cfg"), name, architecture, diagnostics)
-    return _collect(edges, name, architecture, diagnostics)
+    return Edges(files[key].edges)
 
 
-def _check_config(
-    config: Any, name: syntax.StringLiteral, architecture: Architecture, diagnostics: Diagnostics
-) -> None:
-    if not isinstance(config, dict):
-        return
-    shape = architecture.shape
-    expected = {
-        "n_layers": shape.layers,
-        "n_heads": shape.heads,
-        "d_model": shape.d_model,
-        "parallel_attn_mlp": shape.parallel,
-    }
-    for key, value in expected.items():
-        if key in config and config[key] != value:
-            raise diagnostics.reject(
-                "CL207",
-                f"`{name.value}` is for a model with {key} = {config[key]}, but this one has {value}.",
-                name.span,
-                "use the circuit with the model it was found on",
-            )
+def circuit_of(listing: Listing, architecture: Architecture, selection: Selection) -> int:
+    """The circuit's edges as a mask; raises `BadCircuit`."""
+    edges = located(listing, architecture)
+    return mask_of(selected(listing, edges, selection), architecture.size)
 
 
-def _collect(
-    edges: dict[str, Any],
-    name: syntax.StringLiteral,
-    architecture: Architecture,
-    diagnostics: Diagnostics,
-) -> Edges:
-    mask, wrong = 0, []
-    for text, properties in edges.items():
-        included = properties.get("in_graph") if isinstance(properties, dict) else None
-        if not isinstance(included, bool):
-            raise diagnostics.reject(
-                "CL112",
-                f"Edge `{text}` of `{name.value}` has no `in_graph` true or false.",
-                name.span,
-                'write `{"in_graph": true}` for every edge of the circuit',
-            )
-        edge = parse_edge(text)
-        number = architecture.edge_number(edge) if edge is not None else None
-        if number is None:
-            wrong.append(text)
-        elif included:
-            mask |= 1 << number
-    if wrong:
-        shown = ", ".join(f"`{t}`" for t in wrong[:3]) + (", ..." if len(wrong) > 3 else "")
-        raise diagnostics.reject(
-            "CL207",
-            f"{len(wrong)} of the {len(edges)} edges in `{name.value}` do not exist "
-            f"in this model: {shown}.",
-            name.span,
-            _edge_help(wrong[0], architecture),
-        )
+def warn_of(listing: Listing, mask: int, span: Span | None, diagnostics: Diagnostics) -> None:
+    """What can be read and is probably not meant."""
     if not mask:
         diagnostics.warn(
             "CL207",
-            f"`{name.value}` has no edge in its circuit.",
-            name.span,
-            "set `in_graph` true for the edges of the circuit",
+            f"`{listing.file}` has no edge in its circuit.",
+            span,
+            "set `in_graph` true for the edges of the circuit"
+            if all(entry.score is None for entry in listing.entries)
+            else "take the best by score: `edges_from(..., top = 200)`",
         )
-    return Edges(uniform(mask))
+    elif listing.inputs == UNABLATED:
+        diagnostics.warn(
+            "CL212",
+            f"`{listing.file}` has no edge from the embeddings, which are never ablated where it "
+            "is from; here no node of its circuit would read them.",
+            span,
+            "declare them free: `default free input`",
+        )
 
 
-def _edge_help(text: str, architecture: Architecture) -> str:
-    edge = parse_edge(text)
-    if edge is None:
-        return "edges are written like `a0.h1->a5.h5<q>`, `m0->m3` or `a9.h9->logits`"
-    for node in (edge.sender, edge.receiver.node):
-        if node not in architecture:
-            close = suggestion(str(node), map(str, architecture.nodes))
-            return f"the model has no `{node}`" + (f"; {close}" if close else "")
-    return "its sender runs after its receiver has read"
+def note_inputs(
+    files: Iterable[CircuitFile], run: Run, architecture: Architecture, diagnostics: Diagnostics
+) -> None:
+    """Says of a file whose `input` lacks the position embedding where that makes a difference.
+
+    It does where the input is replaced by a constant. Resampled values, donors and means are of
+    the same position, and so have the same position embedding.
+    """
+    if run.ablation is None or run.ablation.kind not in ("zero", "constants"):
+        return
+    if run.model.shape.family not in LEARNED_POSITIONS:
+        return
+    dead = architecture.everything & ~run.live.lasting
+    if not dead & architecture.leaving(INPUT):
+        return
+    for file in files:
+        circuit = file.edges.reach
+        is_used = circuit & run.live.reach or not dead & ~circuit
+        if file.model == run.model.name and file.inputs == TOKEN and is_used:
+            diagnostics.note(
+                "CL212",
+                f"`input` in `{file.name}` is the token embedding alone ({file.format}); here it "
+                "has the position embedding too, and zeros or constants remove both.",
+                file.span,
+                "resample or mean ablation gives the same numbers under either convention",
+            )
+
+
+# ---------------------------------------------------------------- the call
+
+
+def _file_name(ev: Evaluator, e: syntax.Call) -> syntax.StringLiteral:
+    if len(e.arguments) != 1 or e.generator is not None:
+        raise ev.fail(
+            "CL105", "`edges_from` takes one file.", e, 'write `edges_from("graph.json")`'
+        )
+    argument = e.arguments[0]
+    if not isinstance(argument, syntax.StringLiteral):
+        raise ev.fail(
+            "CL106",
+            "`edges_from` takes a file name in quotes.",
+            argument,
+            f'write `edges_from("{unparse(argument)}.json")`',
+        )
+    return argument
+
+
+def _selection(ev: Evaluator, e: syntax.Call, env: Environment) -> Selection:
+    given: dict[str, Any] = {}
+    for name, value in e.named:
+        if name not in OPTIONS or name in given:
+            raise ev.fail(
+                "CL105",
+                f"`edges_from` takes `{name}` once."
+                if name in given
+                else f"`edges_from` takes no `{name}`.",
+                value,
+                suggestion(name, OPTIONS) or f"it takes {', '.join(OPTIONS)}",
+            )
+        given[name] = _option(ev, name, value, env)
+    selection = Selection(
+        given.get("top"), given.get("threshold"), given.get("scores") == "absolute"
+    )
+    if "top" in given and "threshold" in given:
+        raise ev.fail("CL105", "Both `top` and `threshold` choose edges.", e, "give one of them")
+    if "scores" in given and not selection.by_score:
+        raise ev.fail(
+            "CL105",
+            "`scores` says how edges are compared, and none are.",
+            e,
+            "add `top = 200` or `threshold = 0.01`",
+        )
+    return selection
+
+
+def _option(ev: Evaluator, name: str, e: syntax.Expression, env: Environment) -> Any:
+    value = ev.value(e, env)
+    if name == "scores":
+        if value in ("signed", "absolute"):
+            return value
+        raise ev.fail(
+            "CL105",
+            "`scores` says how edges are compared.",
+            e,
+            'write `scores = "signed"`, the highest first, or `scores = "absolute"`, '
+            "the farthest from 0 first",
+        )
+    if not isinstance(value, Constant):
+        raise ev.fail("CL106", f"`{name}` is not a number.", e, f"write `{name} = {_SHOWN[name]}`")
+    if name == "threshold":
+        return value.value
+    if value.value < 1 or not value.value.is_integer():
+        raise ev.fail(
+            "CL106",
+            "The number of edges is not a whole number of at least 1.",
+            e,
+            f"write `top = {_SHOWN[name]}`",
+        )
+    return int(value.value)
+
+
+_SHOWN = {"top": "200", "threshold": "0.01"}

@@ -13,6 +13,7 @@ from circuitlang.language.inline import Inliner, check_twice, free_names, merge
 from circuitlang.language.unparse import unparse
 from circuitlang.language.values import Edges, Formulas, Items, Nodes, Numbers, kind
 
+Reported = (*Numbers, forms.MemberShare)
 TARGETS = ("prompts", "templates")
 EXPECTATIONS = ("fails", "undecided", "survived")
 
@@ -103,11 +104,11 @@ class ClaimResolver:
         env = self._env(clauses)
         self.evaluator.expanded = 0
         value = self.evaluator.value(self.inlined(e, clauses), env)
-        if isinstance(value, Items) and all(isinstance(m, Numbers) for m in value.members):
+        if isinstance(value, Items) and all(isinstance(m, Reported) for m in value.members):
             return tuple(zip(value.labels, value.members, strict=True))
         if isinstance(value, (Nodes, Edges)):
             return (("size", forms.Constant(float(self._size(value)))),)
-        if not isinstance(value, Numbers):
+        if not isinstance(value, Reported):
             raise self.evaluator.fail(
                 "CL106",
                 f"This is {kind(value)}, not a number.",
@@ -179,6 +180,8 @@ def _is_unbounded(number: Any) -> bool:
             continue
         if isinstance(part, forms.TokenScore) and part.kind in ("logit", "logprob", "rank"):
             return True
+        if isinstance(part, forms.Divergence) and part.kind == "js":
+            continue
         if isinstance(part, (forms.Divergence, forms.Loss)):
             return True
         stack += getattr(part, "operands", ())

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from circuitlang.language import sets, syntax
 from circuitlang.language.diagnostics import Diagnostics, Reject
-from circuitlang.language.edges import NOTHING, EdgeSet, Position
+from circuitlang.language.edges import END, NOTHING, EdgeSet, Position
 from circuitlang.language.inline import Inliner
 from circuitlang.language.slips import head_for
 from circuitlang.language.source import Span
-from circuitlang.language.spec import ModelReference, TokenScore
+from circuitlang.language.spec import CircuitFile, ModelReference, TokenScore
 from circuitlang.language.unparse import unparse
 from circuitlang.language.values import (
     AblationValue,
@@ -46,6 +46,7 @@ class Definitions:
 
     `statements` holds groups, lets, circuits, metrics and ablations by name, those of imports by
     their dotted ones; `tasks` maps to None where a task had errors of its own, `models` likewise.
+    `circuit_files` are the files that were read for edges, by what was asked of them.
     """
 
     diagnostics: Diagnostics
@@ -59,6 +60,15 @@ class Definitions:
     position_spans: dict[Position, Span] = field(default_factory=dict)
     unread: tuple[syntax.Unread, ...] = ()
     imports: Imports | None = None
+    given_seed: int | None = None
+    circuit_files: dict[Any, CircuitFile] = field(default_factory=dict)
+
+    @property
+    def seed(self) -> int:
+        """What members of domains are drawn with: the given seed, else the first task's."""
+        if self.given_seed is not None:
+            return self.given_seed
+        return next((t.seed for t in self.tasks.values() if t is not None), 0)
 
     def __contains__(self, name: str) -> bool:
         return name in self.statements or name in self.tasks or name in self.models
@@ -104,11 +114,16 @@ class Definitions:
             return [m for n, m in self.models.items() if m is not None and not _is_imported(n)]
         if what == "task":
             return [t for n, t in self.tasks.items() if t is not None and not _is_imported(n)]
-        return [
-            s
-            for n, s in self.statements.items()
-            if isinstance(s, syntax.Define) and s.kind == what and not _is_imported(n)
-        ]
+        return self._own.get(what, [])
+
+    @cached_property
+    def _own(self) -> Mapping[str, list[syntax.Define]]:
+        """What this file defines by one word each, by the word."""
+        found: dict[str, list[syntax.Define]] = {}
+        for name, s in self.statements.items():
+            if isinstance(s, syntax.Define) and not _is_imported(name):
+                found.setdefault(s.kind, []).append(s)
+        return found
 
     def imported(self, *kinds: str) -> tuple[str, ...]:
         """Qualified names of what the file's own imports define of these kinds."""
@@ -141,6 +156,14 @@ class Definitions:
 
     def label(self, name: str) -> bool:
         return any(t is not None and name in t.some_labels for t in self.tasks.values())
+
+    def span_length(self, label: str) -> int | None:
+        """How many tokens a label has in every prompt of every task that has it; None if unknown."""
+        if label == END:
+            return 1
+        having = [t for t in self.tasks.values() if t is not None and label in t.some_labels]
+        lengths = {t.span_length(label) for t in having}
+        return lengths.pop() if len(lengths) == 1 else None
 
     def ambiguous_label(self, name: str) -> str | None:
         """Why a repeated slot is no position, with the labels to use instead; None when it is one."""
@@ -207,7 +230,8 @@ class Definitions:
         if not isinstance(value, AblationValue):
             raise evaluator.fail(
                 "CL106",
-                f"`ablation` takes resample(...), mean(...) or zero, not {kind(value)}.",
+                "`ablation` takes resample(...), mean(...), donors(...), constants(...) or zero, "
+                f"not {kind(value)}.",
                 statement.value,
                 f"write `ablation {statement.name} = resample(corruption)`",
             )

@@ -48,6 +48,8 @@ TITLES = {
     "CL209": "a model whose shape is not known on this machine",
     "CL210": "impossible edges left out of a product",
     "CL211": "constants that do not fit the model or the run",
+    "CL212": "a circuit file of another convention",
+    "CL213": "a circuit that a file format cannot hold",
     "CL301": "a quantifier or mean over nothing",
     "CL302": "an expansion too large to run",
     "CL303": "a formula without a known way to decide it",

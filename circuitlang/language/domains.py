@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from circuitlang.language import sets, syntax
 from circuitlang.language.diagnostics import suggestion
+from circuitlang.language.drawn import Drawable, Searched
 from circuitlang.language.edges import Place
 from circuitlang.language.spec import Constant, Rows
 from circuitlang.language.syntax import Expression
+from circuitlang.language.tasks.text_values import shown
 from circuitlang.language.unparse import unparse
 from circuitlang.language.values import (
     AblationValue,
@@ -58,19 +60,40 @@ def listed(ev: Evaluator, e: Expression, value: Any, env: Environment) -> list[t
         raise ev.fail(
             "CL106", f"`{text}` is data.", e, f"write `examples({text})` or `templates({text})`"
         )
-    if isinstance(value, Place):
+    if isinstance(value, (Drawable, Searched)):
+        domain = value.domain if isinstance(value, Searched) else value
         raise ev.fail(
-            "CL307",
-            "Iterating the tokens of a span is not run by this version.",
+            "CL316",
+            f"`{text}` is too large to list.",
             e,
-            "list positions: `[first(S1), last(S1)]`",
+            f"draw members of it: `random({domain.written}, 100)`",
         )
+    if isinstance(value, Place):
+        return _tokens(ev, e, value)
     raise ev.fail(
         "CL106",
         f"{kind(value).capitalize()} cannot be iterated.",
         e,
         "iterate a list, a group, `edges(C)`, `nodes(C)`, `groups(C)`, `examples` or a range",
     )
+
+
+def _tokens(ev: Evaluator, e: Expression, place: Place) -> list[tuple[Any, str]]:
+    """Token by token, where a span's length is known before any prompt is drawn."""
+    found = []
+    for position in place.positions:
+        length = 1 if position.pick != "span" else ev.definitions.span_length(position.label)
+        if length is None:
+            raise ev.fail(
+                "CL307",
+                f"How many tokens `{position.label}` has depends on the tokenizer and the prompt.",
+                e,
+                f"list positions: `[first({position.label}), last({position.label})]`",
+            )
+        _bounded(ev, e, length)
+        first = position.pick if position.pick != "span" else "first"
+        found += [replace(position, pick=first, shift=position.shift + i) for i in range(length)]
+    return [(Place((p,)), str(p)) for p in found]
 
 
 def _numbers(ev: Evaluator, e: Expression, value: Interval) -> list[tuple[Any, str]]:
@@ -120,7 +143,7 @@ def groups_of(ev: Evaluator, e: syntax.Call, env: Environment) -> Items:
         ev.edges(only_argument(ev, e), env), ev.runs.free(e, env), ev.graph(env)
     )
     members, labels = [], []
-    for name in ev.definitions.groups:
+    for name in ev.definitions.groups(_module(ev, only_argument(ev, e))):
         group = ev.as_nodes(ev.definition(name, e, env), e)
         meet = sets.intersection(group, present)
         if meet.members:
@@ -129,6 +152,12 @@ def groups_of(ev: Evaluator, e: syntax.Call, env: Environment) -> Items:
             place = places.pop() if len(places) == 1 else None
             labels.append(f"{name} @ {place}" if place else name)
     return Items(tuple(members), tuple(labels))
+
+
+def _module(ev: Evaluator, e: Expression) -> str:
+    """The import whose circuit is named, "" for this file: a circuit is grouped as its file does."""
+    name = ev.definitions.qualified(e.parts) if isinstance(e, syntax.Name) else None
+    return name.rpartition(".")[0] if name else ""
 
 
 def arrows_of(ev: Evaluator, e: syntax.Call, env: Environment) -> Items:
@@ -177,8 +206,15 @@ def parts_of(ev: Evaluator, e: syntax.Call, env: Environment) -> Items:
                     e,
                     "give the slot a list of its own, without `token_count`",
                 )
+            if candidate.sequences is not None:
+                raise ev.fail(
+                    "CL302",
+                    f"The sequences of token ids that `{slot}` draws are too many to list.",
+                    e,
+                    "name a slot that has a list of values",
+                )
             column = candidate.names.index(slot)
-            values = tuple(dict.fromkeys(str(row[column]) for row in candidate.rows))
+            values = tuple(dict.fromkeys(shown(row[column]) for row in candidate.rows))
             _bounded(ev, e, len(values))
             return Items(tuple(Data(task.name, Rows("part", v, slot)) for v in values), values)
     known = [name for s in task.slots for name in s.names]

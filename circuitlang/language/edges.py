@@ -149,6 +149,24 @@ class EdgeSet:
                 return self.left.reach & self.right.reach
 
     @cached_property
+    def lasting(self) -> int:
+        """Edges that belong to the set at every position, as a mask (a lower bound)."""
+        match self.operation:
+            case "uniform":
+                return self.mask
+            case "at":
+                return 0
+        assert self.left is not None
+        assert self.right is not None
+        match self.operation:
+            case "sub":
+                return self.left.lasting & ~self.right.reach
+            case "or":
+                return self.left.lasting | self.right.lasting
+            case _:
+                return self.left.lasting & self.right.lasting
+
+    @cached_property
     def places(self) -> frozenset[Place]:
         found = frozenset() if self.place is None else frozenset({self.place})
         for part in (self.left, self.right):

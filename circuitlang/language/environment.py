@@ -15,11 +15,19 @@ from circuitlang.language.values import AblationValue, Edges, Items, Nodes
 
 @dataclass(frozen=True)
 class Environment:
-    """Bound variables with their printed form, and the model whose graph is meant."""
+    """Bound variables with their printed form, and the model whose graph is meant.
+
+    `drawn` says what a random sample some variable is from, `chosen` which member each variable of
+    a generator has; `searching` and `each` that a search or a quantifier over prompts is around.
+    """
 
     model: ModelReference
     bindings: Mapping[str, Any]
     labels: Mapping[str, str]
+    drawn: str = ""
+    chosen: tuple[int, ...] = ()
+    searching: bool = False
+    each: bool = False
 
     def bind(self, names: tuple[str, ...], value: Any, label: str) -> Environment:
         values = value.members if len(names) > 1 else (value,)

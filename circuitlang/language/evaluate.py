@@ -12,6 +12,7 @@ from circuitlang.language import functions, sets, syntax
 from circuitlang.language.definitions import Definitions
 from circuitlang.language.diagnostics import Diagnostics, Reject, suggestion
 from circuitlang.language.domains import listed
+from circuitlang.language.drawn import Drawable
 from circuitlang.language.edges import END, NOTHING, Place, Position, uniform
 from circuitlang.language.environment import Environment
 from circuitlang.language.iteration import Iteration
@@ -39,6 +40,7 @@ from circuitlang.language.values import (
     Row,
     kind,
 )
+from circuitlang.language.wrappers import default_search
 
 BUILTIN_WORDS = ("F", *functions.BUILTIN_NAMES, "examples")
 
@@ -215,19 +217,20 @@ class Evaluator(Iteration):
             return Items(values, tuple(unparse(item) for item in e.items))
         members, labels = [], []
         bound = [name for binding in e.generator.bindings for name in binding.names]
-        for inner in self.generated(e.generator, env, e):
+        environments = self.generated(e.generator, env, e)
+        for inner in environments:
             name = ", ".join(inner.labels[variable] for variable in bound)
             for item in e.items:
                 members.append(self.value(item, inner))
                 labels.append(name if len(e.items) == 1 else f"{name}: {unparse(item)}")
-        return Items(tuple(members), tuple(labels))
-
-    def domain(self, e: Expression, env: Environment) -> list[tuple[Any, str]]:
-        """The members of a domain with their printed names."""
-        return self.listed(e, self.value(e, env), env)
+        drawn = next((inner.drawn for inner in environments if inner.drawn), "")
+        return Items(tuple(members), tuple(labels), drawn)
 
     def listed(self, e: Expression, value: Any, env: Environment) -> list[tuple[Any, str]]:
         return listed(self, e, value, env)
+
+    def default_search(self, e: Expression, domain: Drawable, env: Environment) -> Any:
+        return default_search(self, e, domain, env)
 
     def binary(self, e: syntax.Binary, env: Environment) -> Any:
         match e.operator:
@@ -253,10 +256,12 @@ class Evaluator(Iteration):
                     )
                 return operation(e.operator, (left, right))
             case _:
-                return Comparison(e.operator, self.number(e.left, env), self.number(e.right, env))
+                return Comparison(
+                    e.operator, self.compared(e.left, env), self.compared(e.right, env)
+                )
 
     def within(self, e: syntax.Binary, env: Environment) -> Within:
-        number, region = self.number(e.left, env), self.value(e.right, env)
+        number, region = self.compared(e.left, env), self.value(e.right, env)
         if isinstance(region, Items) and len(region.members) == 2:
             low, high = (unparse(item) for item in getattr(e.right, "items", (e.right, e.right)))
             raise self.fail(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 from circuitlang.language.diagnostics import Diagnostics, suggestion
@@ -12,6 +13,19 @@ LARGEST = 20_000_000
 
 def read_inside(name: str, folder: Path, span: Span, diagnostics: Diagnostics) -> str:
     """The text of `name` inside `folder`; anything else is a recorded error and a `Reject`."""
+    _, content = read_bytes_inside(name, folder, span, diagnostics, LARGEST)
+    try:
+        return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8").read()
+    except UnicodeDecodeError:
+        raise diagnostics.reject(
+            "CL112", f"`{name}` is not UTF-8 text.", span, "save it as UTF-8"
+        ) from None
+
+
+def read_bytes_inside(
+    name: str, folder: Path, span: Span, diagnostics: Diagnostics, largest: int
+) -> tuple[Path, bytes]:
+    """Where `name` lies inside `folder`, and its at most `largest` bytes."""
     root = folder.resolve()
     try:
         path = (root / name).resolve()
@@ -33,18 +47,14 @@ def read_inside(name: str, folder: Path, span: Span, diagnostics: Diagnostics) -
                 span,
                 _neighbour(path),
             )
-        if path.stat().st_size > LARGEST:
+        if path.stat().st_size > largest:
             raise diagnostics.reject(
                 "CL110",
-                f"`{name}` is larger than {LARGEST // 1_000_000} MB.",
+                f"`{name}` is larger than {largest // 1_000_000} MB.",
                 span,
                 "keep the part that the spec needs",
             )
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise diagnostics.reject(
-            "CL112", f"`{name}` is not UTF-8 text.", span, "save it as UTF-8"
-        ) from None
+        return path, path.read_bytes()
     except OSError as problem:
         reason = problem.strerror or "it cannot be read"
         raise diagnostics.reject("CL110", f"`{name}`: {reason}.", span) from None

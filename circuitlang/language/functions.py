@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from circuitlang.language import domains, sets, syntax
-from circuitlang.language.circuit_file import read_circuit
+from circuitlang.language import domains, sets, syntax, wrappers
+from circuitlang.language.circuit_file import edges_from
+from circuitlang.language.constants import read_constants
 from circuitlang.language.diagnostics import Reject, suggestion
 from circuitlang.language.domains import only_argument
 from circuitlang.language.edges import Place
@@ -19,7 +20,6 @@ from circuitlang.language.unparse import unparse
 from circuitlang.language.values import (
     AblationValue,
     Data,
-    Edges,
     Items,
     MetricValue,
     Nodes,
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from circuitlang.language.evaluate import Evaluator
 
 LATER = {
-    **dict.fromkeys(("random", "greedy", "search"), "wrapper"),
-    **dict.fromkeys(("subsets", "inputs", "circuits", "paths", "pairs"), "domain"),
+    "pairs": "domain",
     **dict.fromkeys(
-        ("js", "dla", "lens_rank", "copies", "path_effect", "independence", "donors", "curve"),
+        ("dla", "lens_rank", "copies", "path_effect", "independence", "curve"),
         "function",
     ),
 }
 BUILTIN_NAMES = ("M", "none", "any", "input", "logits", "heads", "mlps", "END")
+LARGEST_DRAWS = 100
 STATISTICS = ("mean", "median", "quantile", "share", "min", "max")
 
 
@@ -109,7 +109,7 @@ def _looks_like_ablation(ev: Evaluator, e: syntax.Call, env: Environment) -> boo
 
 
 def _mean_ablation(ev: Evaluator, e: syntax.Call, env: Environment) -> AblationValue:
-    corruption = _corruption_name(ev, e, env)
+    corruption = _corruption_name(ev, e, only_argument(ev, e), env)
     per: tuple[str, ...] | None = None
     for clause in e.clauses:
         if clause.word == "per":
@@ -141,11 +141,52 @@ def _resample(ev: Evaluator, e: syntax.Call, env: Environment) -> AblationValue:
                 e,
                 "name a corruption of the task",
             )
-    return AblationValue("resample", _corruption_name(ev, e, env), None, unparse(e))
+    corruption = _corruption_name(ev, e, only_argument(ev, e), env)
+    return AblationValue("resample", corruption, None, unparse(e))
 
 
-def _corruption_name(ev: Evaluator, e: syntax.Call, env: Environment) -> str:
+def _donors(ev: Evaluator, e: syntax.Call, env: Environment) -> AblationValue:
+    if len(e.arguments) != 2 or e.named or e.generator is not None:
+        raise ev.fail(
+            "CL105",
+            "`donors` takes a corruption and how many donors each prompt has.",
+            e,
+            "write `donors(corruption, 5)`, or `donors(clean, 5)` for clean prompts",
+        )
+    corruption = _corruption_name(ev, e, e.arguments[0], env)
+    draws = ev.value(e.arguments[1], env)
+    if not isinstance(draws, Constant) or not draws.value.is_integer() or draws.value < 1:
+        raise ev.fail(
+            "CL106",
+            "The number of donors is not a whole number of at least 1.",
+            e.arguments[1],
+            "write `donors(corruption, 5)`",
+        )
+    if draws.value > LARGEST_DRAWS:
+        raise ev.fail(
+            "CL302",
+            f"Each run would be executed {draws.value:,.0f} times, and at most {LARGEST_DRAWS} "
+            "donors are drawn for a prompt.",
+            e.arguments[1],
+            "draw fewer; more prompts say more than more donors of each",
+        )
+    return AblationValue("donors", corruption, None, ev.printed(e, env), draws=int(draws.value))
+
+
+def _constants(ev: Evaluator, e: syntax.Call, env: Environment) -> AblationValue:
     argument = only_argument(ev, e)
+    if not isinstance(argument, syntax.StringLiteral):
+        raise ev.fail(
+            "CL106",
+            "`constants` takes a file name in quotes.",
+            argument,
+            'write `constants("means.safetensors")`',
+        )
+    constants = read_constants(argument, ev.graph(env), ev.diagnostics)
+    return AblationValue("constants", None, None, unparse(e), constants=constants)
+
+
+def _corruption_name(ev: Evaluator, e: syntax.Call, argument: Expression, env: Environment) -> str:
     bound = env.bindings.get(argument.text) if isinstance(argument, syntax.Name) else None
     if isinstance(bound, AblationValue) and bound.corruption:
         return bound.corruption
@@ -156,19 +197,8 @@ def _corruption_name(ev: Evaluator, e: syntax.Call, env: Environment) -> str:
             argument,
             f"write `{e.name.text}(corruption)`, a name that the task gives after `corrupt`",
         )
-    return argument.text
-
-
-def _edges_from(ev: Evaluator, e: syntax.Call, env: Environment) -> Edges:
-    argument = only_argument(ev, e)
-    if not isinstance(argument, syntax.StringLiteral):
-        raise ev.fail(
-            "CL106",
-            "`edges_from` takes a file name in quotes.",
-            argument,
-            f'write `edges_from("{unparse(argument)}.json")`',
-        )
-    return read_circuit(argument, ev.graph(env), ev.definitions.folder, ev.diagnostics)
+    of_task = ev.definitions.task_part(argument.parts)
+    return of_task[1] if of_task else argument.text
 
 
 def _pick(ev: Evaluator, e: syntax.Call, env: Environment) -> Place:
@@ -193,11 +223,20 @@ _HANDLERS: dict[str, Callable[[Any, syntax.Call, Any], Any]] = {
     "corruptions": domains.corruptions_of,
     "examples": domains.examples_of,
     "parts": domains.parts_of,
+    "subsets": wrappers.subsets_of,
+    "circuits": wrappers.circuits_of,
+    "paths": wrappers.paths_of,
+    "inputs": wrappers.inputs_of,
+    "random": wrappers.random_of,
+    "search": wrappers.search_of,
+    "greedy": wrappers.greedy_of,
     "size": _size,
     **dict.fromkeys(("abs", "square", "sqrt", "log", "exp"), _unary),
     **dict.fromkeys(STATISTICS, _statistic),
     "resample": _resample,
-    "edges_from": _edges_from,
+    "donors": _donors,
+    "constants": _constants,
+    "edges_from": edges_from,
     "first": _pick,
     "last": _pick,
 }

@@ -33,7 +33,7 @@ TASK_ITEMS = ["slot", "tokens", "prompt", "corrupt", "where"]
 CIRCUIT_ITEMS = ["live"]
 CONTEXT_WORDS = ["on", "under", "by", "with", "free", "over", "per"]
 METRIC_FUNCTIONS = (
-    "logit", "logprob", "prob", "rank", "kl", "loss", "attention", "indicator",
+    "logit", "logprob", "prob", "rank", "kl", "js", "loss", "attention", "indicator",
 )  # fmt: skip
 RESERVED = frozenset(
     STATEMENTS

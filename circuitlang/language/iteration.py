@@ -6,28 +6,41 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from math import prod
+from math import ceil, log, prod
 from typing import Any
 
 from circuitlang.language import syntax
+from circuitlang.language.diagnostics import shallow
 from circuitlang.language.domains import LARGEST_EXPANSION
+from circuitlang.language.drawn import Drawable, Searched
 from circuitlang.language.environment import Environment, describe
 from circuitlang.language.inline import count
 from circuitlang.language.numbers import constant_comparison, operation
 from circuitlang.language.set_expressions import SetExpressions
-from circuitlang.language.spec import Aggregate, Comparison, Constant, Quantified
+from circuitlang.language.spec import (
+    Aggregate,
+    Comparison,
+    Constant,
+    MemberShare,
+    Quantified,
+    Search,
+)
 from circuitlang.language.syntax import Expression
 from circuitlang.language.unparse import unparse
 from circuitlang.language.values import (
     Edges,
     ExampleDomain,
     Formulas,
+    Items,
     MetricValue,
     Nodes,
     Numbers,
     Row,
     kind,
 )
+
+ALPHA = 0.05
+LARGEST_SEARCH = 100_000
 
 
 class Iteration(SetExpressions):
@@ -37,10 +50,10 @@ class Iteration(SetExpressions):
     _sizes: list[int]
 
     @abstractmethod
-    def domain(self, e: Expression, env: Environment) -> list[tuple[Any, str]]: ...
+    def listed(self, e: Expression, value: Any, env: Environment) -> list[tuple[Any, str]]: ...
 
     @abstractmethod
-    def listed(self, e: Expression, value: Any, env: Environment) -> list[tuple[Any, str]]: ...
+    def default_search(self, e: Expression, domain: Drawable, env: Environment) -> Any: ...
 
     def generated(
         self, generator: syntax.Generator, env: Environment, e: Expression
@@ -49,11 +62,15 @@ class Iteration(SetExpressions):
         for binding in generator.bindings:
             grown = []
             for inner in environments:
-                members = self.domain(binding.domain, inner)
+                with self.unwarned(unwritten=bool(inner.drawn)):
+                    domain = self.value(binding.domain, inner)
+                members = self.listed(binding.domain, domain, inner)
+                drawn = inner.drawn or (domain.drawn if isinstance(domain, Items) else "")
                 with self.expanding(len(environments) * len(members)):
-                    for value, label in members:
+                    for number, (value, label) in enumerate(members):
                         self.check_arity(binding.names, value, binding.domain)
-                        grown.append(inner.bind(binding.names, value, label))
+                        bound = inner.bind(binding.names, value, label)
+                        grown.append(replace(bound, drawn=drawn, chosen=(*inner.chosen, number)))
                         self.spend(e)
             environments = grown
         if generator.condition is not None:
@@ -105,40 +122,73 @@ class Iteration(SetExpressions):
                 "quantify over groups or a smaller circuit",
             )
 
+    @contextmanager
+    def unwarned(self, *, unwritten: bool) -> Iterator[None]:
+        """Warnings about members that nobody wrote would only tell what chance picked."""
+        before = len(self.diagnostics.found)
+        yield
+        if unwritten:
+            found = self.diagnostics.found
+            found[before:] = [d for d in found[before:] if d.severity == "error"]
+
     def quantifier(self, e: syntax.Quantifier, env: Environment) -> Quantified:
-        if e.kind == "most":
+        level = None if e.share is None else self._most_level(e.share, env)
+        domain = self.value(e.domain, env)
+        if isinstance(domain, Drawable) and level is None:
+            domain = self.default_search(e.domain, domain, env)
+        if isinstance(domain, ExampleDomain):
+            return self._over_prompts(e, domain, level, env)
+        if isinstance(domain, (Searched, Drawable)):
+            return self._over_search(e, domain, level, env)
+        return self._over_members(e, domain, level, env)
+
+    def _most_level(self, e: Expression, env: Environment) -> float:
+        value = self.value(e, env)
+        if isinstance(value, Constant) and 0 < value.value < 1:
+            return value.value
+        raise self.fail(
+            "CL105",
+            "`most` needs a share between 0 and 100%.",
+            e,
+            "write `most(95%) K in ...`, or `forall K in ...` for all of them",
+        )
+
+    def _over_prompts(
+        self, e: syntax.Quantifier, domain: ExampleDomain, level: float | None, env: Environment
+    ) -> Quantified:
+        if len(e.names) != 1:
+            raise self.fail(
+                "CL105",
+                "A prompt is one value; bind one name.",
+                e.domain,
+                "write `forall x in examples: ...`",
+            )
+        if env.searching:
             raise self.fail(
                 "CL307",
-                "`most(p)` is not decided by this version.",
-                e,
-                "quantify with forall over listed members",
+                "Each prompt inside a search is not run by this version.",
+                e.domain,
+                "claim a mean, a quantile or a share over `examples`",
             )
-        domain = self.value(e.domain, env)
+        variable, name = e.names[0], self.printed(e.domain, env)
+        data = replace(domain.data, each=variable)
+        body = self.formula(e.body, replace(env, each=True).bind(e.names, data, variable))
+        extent = "prompts" if domain.whole else "all"
+        members = ((f"${variable}", body),)
+        return Quantified(e.kind, variable, name, members, level, extent, domain.limit)
+
+    def _over_members(
+        self, e: syntax.Quantifier, domain: Any, level: float | None, env: Environment
+    ) -> Quantified:
         name = self.printed(e.domain, env)
-        if isinstance(domain, ExampleDomain):
-            if len(e.names) != 1:
-                raise self.fail(
-                    "CL105",
-                    "A prompt is one value; bind one name.",
-                    e.domain,
-                    "write `forall x in examples: ...`",
-                )
-            variable = e.names[0]
-            data = replace(domain.data, each=variable)
-            body = self.formula(e.body, env.bind(e.names, data, variable))
-            return Quantified(e.kind, variable, name, ((f"${variable}", body),))
-        found = []
         members = self.listed(e.domain, domain, env)
-        with self.expanding(len(members)):
+        drawn = domain.drawn if isinstance(domain, Items) else ""
+        unwritten = isinstance(domain, Items) and domain.unwritten
+        found = []
+        with self.expanding(len(members)), self.unwarned(unwritten=unwritten):
             for value, label in members:
-                self.check_arity(e.names, value, e.domain)
                 self.spend(e)
-                shown = (
-                    ", ".join(describe(m) for m in value.members)
-                    if isinstance(value, Row)
-                    else label
-                )
-                found.append((shown, self.formula(e.body, env.bind(e.names, value, label))))
+                found.append(self._member(e, value, label, env))
         if not found:
             raise self.fail(
                 "CL301",
@@ -146,7 +196,80 @@ class Iteration(SetExpressions):
                 e.domain,
                 "check that the circuit and the groups meet",
             )
-        return Quantified(e.kind, ", ".join(e.names), name, tuple(found))
+        if level is not None and drawn:
+            self._warn_few(e, level, len(found))
+        written = name if drawn in ("", name) else f"{name} = {drawn}"
+        extent = "drawn" if drawn else "all"
+        return Quantified(e.kind, ", ".join(e.names), written, tuple(found), level, extent)
+
+    def _member(
+        self, e: syntax.Quantifier, value: Any, label: str, env: Environment
+    ) -> tuple[str, Any]:
+        self.check_arity(e.names, value, e.domain)
+        row = isinstance(value, Row)
+        shown = ", ".join(describe(m) for m in value.members) if row else label
+        return shown, self.formula(e.body, env.bind(e.names, value, label))
+
+    def _warn_few(self, e: syntax.Quantifier, level: float, count: int) -> None:
+        if level**count > ALPHA:
+            least = ceil(log(ALPHA) / log(level))
+            self.diagnostics.warn(
+                "CL317",
+                f"{count} members cannot show a share of {100 * level:g}%, even if all of them hold.",
+                e.domain.span,
+                f"draw at least {least}, better {2 * least}: members that stay undecided count "
+                "against the claim",
+            )
+
+    def _over_search(
+        self,
+        e: syntax.Quantifier,
+        domain: Searched | Drawable,
+        level: float | None,
+        env: Environment,
+    ) -> Quantified:
+        """No members yet, but the formula of one: it shows the mistakes, and which runs are needed."""
+        if level is not None:
+            raise self.fail(
+                "CL316",
+                "`most` needs members that stand for all, and a search picks the worst.",
+                e.domain,
+                f"draw them: `{e.kind}(...) {e.names[0]} in random("
+                f"{(domain.domain if isinstance(domain, Searched) else domain).written}, 124)`",
+            )
+        assert isinstance(domain, Searched)
+        if env.searching or env.each:
+            raise self.fail(
+                "CL307",
+                "A search inside another search, or for each prompt, is not run by this version.",
+                e.domain,
+                "draw the members with `random(D, n)`, or list them",
+            )
+        looked_at = prod(self._sizes) * domain.budget
+        if looked_at > LARGEST_SEARCH:
+            raise self.fail(
+                "CL302",
+                f"These searches look at up to {looked_at:,} members; the limit is "
+                f"{LARGEST_SEARCH:,}.",
+                e.domain,
+                "search less, or for fewer",
+            )
+        seed = self.definitions.seed
+        inside = replace(env, searching=True)
+
+        def instantiate(value: Any, label: str) -> Any:
+            self.expanded = 0
+            with shallow(self.diagnostics, e.span), self.unwarned(unwritten=True):
+                return self._member(e, value, label, inside)[1]
+
+        spent = self.expanded
+        ((value, label),) = domain.domain.members(1, seed)
+        first = instantiate(value, label)
+        search = Search(domain.strategy, domain.parameters, domain.domain, seed, first, instantiate)
+        self.expanded += spent
+        return Quantified(
+            e.kind, ", ".join(e.names), domain.written, (), extent="found", search=search
+        )
 
     def aggregate(self, e: syntax.Call, env: Environment) -> Any:
         """mean, share, median, quantile over a generator: prompts, or a plain list."""
@@ -157,7 +280,8 @@ class Iteration(SetExpressions):
         first = e.generator.bindings[0]
         domain = self.value(first.domain, env)
         if isinstance(domain, ExampleDomain):
-            if len(e.generator.bindings) > 1 or e.generator.condition is not None:
+            filtered = e.generator.condition is not None or domain.limit is not None
+            if len(e.generator.bindings) > 1 or filtered:
                 raise self.fail(
                     "CL307",
                     "Prompts cannot be filtered or paired here.",
@@ -189,12 +313,42 @@ class Iteration(SetExpressions):
             raise self.fail(
                 "CL301", "This runs over nothing.", first.domain, "give it at least one member"
             )
-        if e.name.text == "share":
+        if kind_of == "share":
+            return self._share(e, body, environments, env)
+        drawn = next((x.drawn for x in environments if x.drawn), "")
+        if drawn:
             raise self.fail(
-                "CL106", "`share` counts prompts.", e, "write `share(... for x in examples)`"
+                "CL307",
+                f"The {kind_of} over what `{drawn}` gives cannot be told from its members alone.",
+                first.domain,
+                "claim a share of them: `share(... >= t for K in D) >= 95%`, or `most(95%) K in D: ...`",
             )
         values = tuple(self.number(body, inner) for inner in environments)
         return operation(e.name.text, values)
+
+    def _share(
+        self, e: syntax.Call, body: Expression, environments: list[Environment], env: Environment
+    ) -> MemberShare:
+        """The share of members for which a condition holds."""
+        assert e.generator is not None
+        drawn = any(x.drawn for x in environments)
+        depth = len(env.chosen)
+        if drawn and len(environments) > len({x.chosen[depth] for x in environments}):
+            raise self.fail(
+                "CL307",
+                "Members that are drawn several to one are not independent of each other.",
+                e,
+                "draw one for each: `for p in D for n in random(E, 1)`",
+            )
+        with self.unwarned(unwritten=drawn):
+            members = tuple(
+                (", ".join(self._bound(e.generator, x)), self.formula(body, x))
+                for x in environments
+            )
+        return MemberShare(self.printed(e.generator.bindings[0].domain, env), members, drawn)
+
+    def _bound(self, generator: syntax.Generator, env: Environment) -> list[str]:
+        return [env.labels[name] for binding in generator.bindings for name in binding.names]
 
     def level(self, e: syntax.Call, leading: list[Expression], env: Environment) -> float | None:
         if e.name.text != "quantile":
@@ -217,12 +371,19 @@ class Iteration(SetExpressions):
         return value.value
 
     def number(self, e: Expression, env: Environment) -> Any:
-        value = self.value(e, env)
+        return self.as_number(self.value(e, env), e)
+
+    def as_number(self, value: Any, e: Expression) -> Any:
         if isinstance(value, Numbers):
             return value
         raise self.fail(
             "CL106", f"A number is needed here, not {kind(value)}.", e, _number_help(value, e)
         )
+
+    def compared(self, e: Expression, env: Environment) -> Any:
+        """One side of a comparison."""
+        value = self.value(e, env)
+        return value if isinstance(value, MemberShare) else self.as_number(value, e)
 
     def formula(self, e: Expression, env: Environment) -> Any:
         value = self.value(e, env)
@@ -242,6 +403,8 @@ def _number_help(value: Any, e: Expression) -> str | None:
         return f"write `F({text})` for its score or `size({text})` for its size"
     if isinstance(value, MetricValue):
         return f"a metric is measured on a run: `F(M by {text})`"
+    if isinstance(value, MemberShare):
+        return "compare the share itself with a number: `share(... for m in D) >= 90%`"
     if isinstance(value, str):
         return "numbers stand without quotes"
     return None

@@ -43,6 +43,7 @@ _HELP = {
 }
 # After a block of text that is never closed, reading goes on at the next line that starts like this.
 _RESUME = re.compile(rf"^[ \t]*(?:{'|'.join(STATEMENTS + TASK_ITEMS)})\b", re.MULTILINE)
+_COMMENT = re.compile(r"#[^\n]*")
 _CLOSERS = re.compile(r"[\])},\s]*$")
 
 
@@ -73,6 +74,20 @@ def lex(source: Source, diagnostics: Diagnostics) -> Lexed:
         source.span(thread.state.line_ctr.char_pos, thread.state.line_ctr.char_pos + 1),
         "is this a .circ file?",
     )
+    return found
+
+
+def comments(source: Source, tokens: list[Token]) -> list[Token]:
+    """The comments between the tokens of a text without errors, as tokens of their own."""
+    found = []
+    start = 0
+    for end, after in [(t.start_pos or 0, t.end_pos or 0) for t in tokens] + [
+        (len(source.text), 0)
+    ]:
+        for match in _COMMENT.finditer(source.text, start, end):
+            text = match[0].rstrip()
+            found.append(_token(source, "COMMENT", text, match.start(), match.start() + len(text)))
+        start = after
     return found
 
 

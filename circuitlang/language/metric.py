@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from circuitlang.language import syntax
 from circuitlang.language.diagnostics import Reject, suggestion
@@ -19,6 +19,7 @@ from circuitlang.language.spec import (
     TopToken,
 )
 from circuitlang.language.syntax import Expression
+from circuitlang.language.unparse import unparse
 from circuitlang.language.values import MetricValue, Nodes, kind
 
 if TYPE_CHECKING:
@@ -27,8 +28,11 @@ if TYPE_CHECKING:
 
 _TOKEN_SCORES = ("logit", "logprob", "prob", "rank")
 _UNARY = ("abs", "square", "sqrt", "log", "exp")
-_LOWER = -1
-_BUILT_FROM = "a metric is built from logit, prob, logprob, rank, kl, loss, attention, indicator"
+_COMPARED = ("kl", "js")
+_ADDED = ("+", "*", "max", "min")
+_BUILT_FROM = (
+    "a metric is built from logit, prob, logprob, rank, kl, js, loss, attention, indicator"
+)
 
 
 class MetricBuilder:
@@ -49,7 +53,7 @@ class MetricBuilder:
             case syntax.Negation(operand):
                 return MetricOperation("neg", (self.expression(operand),))
             case syntax.Binary("+" | "-" | "*" | "/" as operator, left, right):
-                return MetricOperation(operator, (self.expression(left), self.expression(right)))
+                return self.operation(operator, (left, right), e)
             case syntax.Name():
                 return self.named(e)
             case syntax.Call():
@@ -61,6 +65,22 @@ class MetricBuilder:
                     e,
                     _BUILT_FROM,
                 )
+
+    def operation(
+        self, operator: str, parts: tuple[Expression, ...], e: Expression
+    ) -> MetricOperation:
+        built = MetricOperation(operator, tuple(map(self.expression, parts)))
+        if directions_meet(built):
+            better = {direction(o): part for o, part in zip(built.operands, parts, strict=True)}
+            higher, lower = (unparse(better[way]) for way in (1, -1))
+            self.ev.diagnostics.warn(
+                "CL315",
+                f"`{higher}` is better when it is higher and `{lower}` when it is lower, so that "
+                "together they say neither.",
+                e.span,
+                "turn one of them round with `-`, or make two metrics",
+            )
+        return built
 
     def named(self, e: syntax.Name) -> MetricExpression:
         if e.text in self.context.task.tokens:
@@ -90,7 +110,7 @@ class MetricBuilder:
         if name in _TOKEN_SCORES:
             return self.token_score(e, None)
         match name:
-            case "kl":
+            case "kl" | "js":
                 return self.divergence(e)
             case "loss":
                 return Loss(self.place(self.arguments(e, 1)[0]))
@@ -102,8 +122,8 @@ class MetricBuilder:
                 return self.pooled(e)
         if name in _UNARY:
             return MetricOperation(name, (self.expression(self.arguments(e, 1)[0]),))
-        known = (*_TOKEN_SCORES, "kl", "loss", "attention", "indicator", *_UNARY)
-        if name in ("js", "dla", "lens_rank", "copies", "path_effect"):
+        known = (*_TOKEN_SCORES, *_COMPARED, "loss", "attention", "indicator", *_UNARY)
+        if name in ("dla", "lens_rank", "copies", "path_effect"):
             raise self.fail(
                 "CL307", f"The metric `{name}` is not run by this version.", e, _BUILT_FROM
             )
@@ -175,12 +195,21 @@ class MetricBuilder:
                 e,
                 f"write `{e.name.text}(logit(foil))`",
             )
-        return MetricOperation(e.name.text, tuple(map(self.expression, e.arguments)))
+        return self.operation(e.name.text, e.arguments, e)
 
     def divergence(self, e: syntax.Call) -> Divergence:
-        if not 1 <= len(e.arguments) <= 2:
-            raise self.fail("CL105", "`kl` takes a set of edges.", e, "write `kl(M)`")
-        position = self.position(e.arguments[1]) if len(e.arguments) == 2 else Position(END)
+        name = e.name.text
+        if not 1 <= len(e.arguments) <= 2 or e.named or e.generator is not None:
+            raise self.fail("CL105", f"`{name}` takes a set of edges.", e, f"write `{name}(M)`")
+        place = self.place(e.arguments[1]) if len(e.arguments) == 2 else None
+        if place is not None and any(p.label == END for p in place.positions):
+            raise self.fail(
+                "CL106",
+                f"`{name}` compares predictions of the tokens it names, and {place} here would be "
+                "the prompt's last one.",
+                e.arguments[1],
+                f"write `{name}({unparse(e.arguments[0])})` for the prediction after the prompt",
+            )
         self.depth += 1
         if self.depth > 50:
             raise self.fail(
@@ -189,7 +218,7 @@ class MetricBuilder:
                 e,
                 "compare with a set of edges, as in `kl(M)`",
             )
-        return Divergence(self.ev.runs.run(e.arguments[0], self.context), position)
+        return Divergence(self.ev.runs.run(e.arguments[0], self.context), place, name)
 
     def attention(self, e: syntax.Call) -> AttentionScore:
         head, query, key = self.arguments(e, 3)
@@ -242,19 +271,44 @@ def measures_something(e: MetricExpression) -> bool:
     return not isinstance(e, MetricConstant)
 
 
-def direction(e: Any) -> int:
-    """+1 when higher is better, -1 when lower is: kl, loss and rank fall as a run improves."""
+def direction(e: MetricExpression) -> int:
+    """1 when higher is better, -1 when lower is: kl, js, loss and rank fall as a run improves.
+
+    A difference, a quotient and a comparison go with what stands first, or against what stands
+    second where the first has no direction: constants and attention have none, which is 0.
+    """
     match e:
-        case Divergence() | Loss():
-            return _LOWER
-        case TokenScore(kind="rank"):
-            return _LOWER
+        case MetricConstant() | AttentionScore():
+            return 0
+        case Divergence() | Loss() | TokenScore(kind="rank"):
+            return -1
         case MetricOperation("neg", (operand,)):
             return -direction(operand)
-        case MetricOperation("<" | "<=", (left, _)):
-            return -direction(left)
+        case MetricOperation("-" | "/" | ">" | ">=", (left, right)):
+            return direction(left) or -direction(right)
+        case MetricOperation("<" | "<=", (left, right)):
+            return -direction(left) or direction(right)
+        case MetricOperation("==" | "!="):
+            return 1
+        case MetricOperation("*", (left, right)):
+            turned = -1 if _is_negative(left) or _is_negative(right) else 1
+            return turned * (direction(left) or direction(right))
         case MetricOperation(_, operands):
-            scores = [o for o in operands if not isinstance(o, MetricConstant)]
-            return direction(scores[0]) if scores else 1
+            return next((found for found in map(direction, operands) if found), 0)
         case _:
             return 1
+
+
+def directions_meet(e: MetricOperation) -> bool:
+    """Whether scores are joined that are better the opposite way."""
+    return e.operator in _ADDED and {1, -1} <= set(map(direction, e.operands))
+
+
+def _is_negative(e: MetricExpression) -> bool:
+    match e:
+        case MetricConstant(value):
+            return value < 0
+        case MetricOperation("neg", (MetricConstant(value),)):
+            return value > 0
+        case _:
+            return False

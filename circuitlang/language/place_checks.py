@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import cache
 
 from circuitlang.language.diagnostics import Diagnostics
@@ -22,25 +23,37 @@ from circuitlang.language.spec import (
 )
 
 
-def positions(measurement: Measurement) -> Iterator[tuple[Position, bool]]:
-    """The positions a measurement names, and whether each has to be one token."""
+class Need(Enum):
+    """What a position has to have beyond lying in the prompt."""
+
+    NOTHING = ""
+    ONE = "one token"
+    BEFORE = "a token before each of its tokens"
+
+
+def positions(measurement: Measurement) -> Iterator[tuple[Position, Need]]:
+    """The positions a measurement names, and what each needs."""
     for place in measurement.run.live.places:
-        yield from ((p, False) for p in place.positions)
+        yield from ((p, Need.NOTHING) for p in place.positions)
     yield from _of_metric(measurement.metric.expression)
 
 
 @cache
-def _of_metric(e: MetricExpression) -> tuple[tuple[Position, bool], ...]:
+def _of_metric(e: MetricExpression) -> tuple[tuple[Position, Need], ...]:
     match e:
         case TokenScore() | TopToken():
-            return ((e.position, True),)
-        case Divergence(reference, position):
-            inside = [p for place in reference.live.places for p in place.positions]
-            return ((position, True), *((p, False) for p in inside))
+            return ((e.position, Need.ONE),)
+        case Divergence(reference, place):
+            inside = [p for at in reference.live.places for p in at.positions]
+            predicted = place.positions if place else ()
+            return (
+                *((p, Need.BEFORE) for p in predicted),
+                *((p, Need.NOTHING) for p in inside),
+            )
         case Loss(place):
-            return tuple((p, False) for p in place.positions)
+            return tuple((p, Need.BEFORE) for p in place.positions)
         case AttentionScore(_, query, key):
-            return tuple((p, False) for p in query.positions + key.positions)
+            return tuple((p, Need.NOTHING) for p in query.positions + key.positions)
         case MetricOperation(_, operands):
             return tuple(found for o in operands for found in _of_metric(o))
         case _:
@@ -53,44 +66,50 @@ class PlaceChecks:
 
     spans: Mapping[Position, Span]
     diagnostics: Diagnostics
-    _tried: set[tuple[str, Position, bool]] = field(default_factory=set)
+    _tried: set[tuple[str, Position, Need]] = field(default_factory=set)
 
     def check(self, measurement: Measurement, drawn: PromptSet, span: Span) -> None:
         """`span` is where the measurement is asked for."""
-        for position, single in positions(measurement):
-            key = (drawn.task, position, single)
+        for position, need in positions(measurement):
+            key = (drawn.task, position, need)
             if key not in self._tried:
                 self._tried.add(key)
-                self._try(position, single, drawn, self.spans.get(position, span))
+                self._try(position, need, drawn, self.spans.get(position, span))
 
-    def _try(self, position: Position, single: bool, drawn: PromptSet, span: Span) -> None:
-        reasons: dict[Layout, str | None] = {}
-        wrong: list[tuple[Prompt, str]] = []
+    def _try(self, position: Position, need: Need, drawn: PromptSet, span: Span) -> None:
+        reasons: dict[Layout, tuple[str, str] | None] = {}
+        wrong: list[tuple[Prompt, tuple[str, str]]] = []
         for prompt in drawn.prompts:
             layout = prompt.layout
             if layout not in reasons:
-                reasons[layout] = _reason(position, single, layout)
-            if reason := reasons[layout]:
-                wrong.append((prompt, reason))
+                reasons[layout] = _reason(position, need, layout)
+            if found := reasons[layout]:
+                wrong.append((prompt, found))
         if wrong:
-            prompt, reason = wrong[0]
+            prompt, (reason, help) = wrong[0]
             self.diagnostics.error(
                 "CL504",
                 f"`{position}` is no position of prompt {prompt.index} of task `{drawn.task}`, "
                 f'"{prompt.text}": {reason}. This concerns {len(wrong):,} of '
                 f"{len(drawn.prompts):,} prompts.",
                 span,
-                f"write `first({position.label})` or `last({position.label})`"
-                if "tokens" in reason and "leaves" not in reason
-                else "shift it by less, or name another label",
+                help,
             )
 
 
-def _reason(position: Position, single: bool, layout: Layout) -> str | None:
+def _reason(position: Position, need: Need, layout: Layout) -> tuple[str, str] | None:
+    """What is wrong with a position, and what to write instead."""
+    pick = f"write `first({position.label})` or `last({position.label})`"
     try:
         tokens = position.tokens(layout)
     except UnresolvedPosition as problem:
-        return problem.reason
-    return (
-        f"it has {len(tokens)} tokens, and one is needed" if single and len(tokens) != 1 else None
-    )
+        picked = "tokens" in problem.reason and "leaves" not in problem.reason
+        return problem.reason, pick if picked else "shift it by less, or name another label"
+    if need is Need.ONE and len(tokens) != 1:
+        return f"it has {len(tokens)} tokens, and one is needed", pick
+    if need is Need.BEFORE and 0 in tokens:
+        return (
+            "it holds the first token, which nothing predicts",
+            "start the span later, or begin prompts with BOS (`bos yes`)",
+        )
+    return None

@@ -13,7 +13,8 @@ from circuitlang.language.spec import Ablation
 class Prompt:
     """One sampled prompt. `corrupted` and `answers` are keyed by the names the task gives.
 
-    Every corrupted prompt has as many tokens as the clean one. `answers` holds token ids.
+    Every corrupted prompt has as many tokens as the clean one. `answers` holds token ids, and
+    `donors` prompts of the same layout, one for each draw of the ablation that takes most.
     """
 
     index: int
@@ -25,6 +26,7 @@ class Prompt:
     answers: Mapping[str, tuple[int, ...]]
     corrupted_text: Mapping[str, str]
     corrupted: Mapping[str, tuple[int, ...]]
+    donors: tuple[Prompt, ...] = ()
 
     @property
     def layout(self) -> Layout:
@@ -39,7 +41,7 @@ class PromptSet:
 
     `references` are drawn once, independent of the sample's size, for mean ablations.
     `population` is the number of distinct prompts the slots allow (None when it was not
-    counted); `enumerated` says that `prompts` are all of them and no corruption draws at random.
+    counted); `enumerated` says that `prompts` are all of them and nothing else is drawn at random.
     """
 
     task: str
@@ -48,6 +50,15 @@ class PromptSet:
     references: tuple[Prompt, ...]
     population: int | None
     enumerated: bool
+
+
+def tokens_under(ablation: Ablation | None, prompt: Prompt) -> tuple[int, ...]:
+    """The tokens that ablated senders work on; the prompt's own for None and for a mean of clean
+    prompts."""
+    if ablation is None:
+        return prompt.tokens
+    one = prompt.donors[ablation.draw] if ablation.kind == "donor" else prompt
+    return one.tokens if ablation.corruption is None else one.corrupted[ablation.corruption]
 
 
 def mean_key(ablation: Ablation, prompt: Prompt) -> tuple[object, ...]:

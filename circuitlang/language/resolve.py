@@ -26,6 +26,7 @@ from circuitlang.language.functions import is_function
 from circuitlang.language.grammar import grammar_folder
 from circuitlang.language.imports import Imports, reached
 from circuitlang.language.inline import merge
+from circuitlang.language.measure_types import check_measure_types, types_of_names
 from circuitlang.language.model_statement import DTYPES, Locate, refuse_dtype, resolve_model
 from circuitlang.language.models import Found, find
 from circuitlang.language.parse import parse, parse_expression
@@ -85,20 +86,28 @@ def prelude() -> dict[str, syntax.Measure]:
     return {s.name: s for s in file.statements if isinstance(s, syntax.Measure)}
 
 
-def resolve(source: Source, diagnostics: Diagnostics, locate: Locate = find) -> Resolved | None:
+def resolve(
+    source: Source, diagnostics: Diagnostics, locate: Locate = find, seed: int | None = None
+) -> Resolved | None:
     """The resolved spec, or None when nothing can be run; findings are in `diagnostics`.
 
-    `locate` finds a model by reference, revision and folder; it raises `ModelNotFound`.
+    `locate` finds a model by reference, revision and folder; it raises `ModelNotFound`. `seed`
+    replaces the first task's own for the members that are drawn of domains.
     """
-    return _Resolver(source, parse(source, diagnostics), diagnostics, locate).resolve()
+    return _Resolver(source, parse(source, diagnostics), diagnostics, locate, seed).resolve()
 
 
 class _Resolver:
     def __init__(
-        self, source: Source, file: syntax.File, diagnostics: Diagnostics, locate: Locate
+        self,
+        source: Source,
+        file: syntax.File,
+        diagnostics: Diagnostics,
+        locate: Locate,
+        seed: int | None,
     ) -> None:
         self.source, self.file, self.diagnostics = source, file, diagnostics
-        self.locate = locate
+        self.locate, self.seed = locate, seed
         self.found: dict[str, Found] = {}
         self.seen: dict[str, Span] = {}
         self.refused: list[syntax.Unread] = []
@@ -115,6 +124,9 @@ class _Resolver:
         models = self._models(settings, bool(imports.modules or imports.unread))
         tasks = self._tasks(statements)
         self._add_imported(imports, settings, statements, measures, models, tasks)
+        for name in check_measure_types(measures, self.diagnostics, types_of_names(self.file)):
+            self.refused.append(syntax.Unread("measure", name))
+            del measures[name]
         definitions = Definitions(
             self.diagnostics,
             self.source.folder,
@@ -124,6 +136,7 @@ class _Resolver:
             models,
             self._defaults(),
             imports=imports,
+            given_seed=self.seed,
         )
         definitions.unread = (*self.file.unread, *self.refused, *imports.unread)
         self._check_measures(definitions)
@@ -150,6 +163,7 @@ class _Resolver:
             tuple(reports),
             groups,
             circuits,
+            tuple(definitions.circuit_files.values()),
         )
         good = {n: t for n, t in tasks.items() if t is not None}
         return Resolved(spec, good, self.found, definitions, self.file, self.source)

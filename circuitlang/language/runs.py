@@ -6,12 +6,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from circuitlang.language import sets, syntax
+from circuitlang.language.circuit_file import note_inputs
+from circuitlang.language.constants import missing
 from circuitlang.language.diagnostics import suggestion
 from circuitlang.language.edges import END, EdgeSet, Position, uniform
-from circuitlang.language.inline import merge
+from circuitlang.language.inline import count, merge
 from circuitlang.language.metric import MetricBuilder, direction, measures_something
 from circuitlang.language.spec import (
     Ablation,
+    Constants,
     Each,
     Mean,
     Measurement,
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from circuitlang.language.environment import Environment
     from circuitlang.language.evaluate import Evaluator
 
-_METRIC_EXAMPLE = "build it from logit, prob, logprob, rank, kl, loss, attention or indicator"
+_METRIC_EXAMPLE = "build it from logit, prob, logprob, rank, kl, js, loss, attention or indicator"
 
 
 def _corruption_help(name: str, task: Any) -> str:
@@ -89,7 +92,9 @@ class RunBuilder:
         everything = uniform(ev.graph(env).everything)
         ablation = None if live == everything else context.ablation
         written = ev.printed(e, env)
-        return Run(
+        if ablation is not None and ablation.constants is not None:
+            self.check_constants(ablation.constants, live, written, e, env)
+        found = Run(
             context.model,
             context.task.name,
             ablation,
@@ -98,6 +103,22 @@ class RunBuilder:
             context.free,
             context.free_names,
         )
+        note_inputs(ev.definitions.circuit_files.values(), found, ev.graph(env), ev.diagnostics)
+        return found
+
+    def check_constants(
+        self, constants: Constants, live: EdgeSet, written: str, e: Expression, env: Environment
+    ) -> None:
+        absent = missing(constants, live, self.ev.graph(env))
+        if absent:
+            names = ", ".join(f"`{node}`" for node in absent[:3])
+            raise self.ev.fail(
+                "CL211",
+                f"`{written}` ablates {count(len(absent), 'node')} without a vector in "
+                f"`{constants.name}`: {names}{', ...' if len(absent) > 3 else ''}.",
+                e,
+                "add a vector for each, or declare them free (`free ...`)",
+            )
 
     def warn_of_free(self, e: Expression, context: Context) -> None:
         """`F(M - K)` where every edge of K leaves a free node: K is never ablated."""
@@ -140,9 +161,8 @@ class RunBuilder:
 
     def model(self, e: Expression | None, at: Expression, env: Environment) -> ModelReference:
         if e is None:
-            if len(self.ev.definitions.models) > 1:
-                self.ev.only("model", at, "with")
-            return env.model
+            model: ModelReference = self.ev.only("model", at, "with")
+            return model
         value = self.ev.value(e, env)
         if isinstance(value, str):
             value = self.ev.definitions.models.get(f'"{value}"', value)
@@ -197,8 +217,8 @@ class RunBuilder:
 
     def resolved(self, value: AblationValue, task: Any, at: Expression) -> Ablation:
         ev, corruption = self.ev, value.corruption
-        if value.kind == "zero":
-            return Ablation(value.written, "zero")
+        if value.kind in ("zero", "constants"):
+            return Ablation(value.written, value.kind, constants=value.constants)
         if corruption is None:
             if len(task.corruptions) != 1:
                 names = ", ".join(f"`{n}`" for n in task.corruptions) or "none"
@@ -225,8 +245,11 @@ class RunBuilder:
                     "name a corruption: `resample(corruption)`",
                 )
             return Ablation(value.written, "resample", corruption)
+        source = None if corruption == "clean" else corruption
+        if value.kind == "donors":
+            return Ablation(value.written, "donors", source, draws=value.draws)
         per = self.mean_keys(value, task, at)
-        return Ablation(value.written, "mean", None if corruption == "clean" else corruption, per)
+        return Ablation(value.written, "mean", source, per)
 
     def mean_keys(self, value: AblationValue, task: Any, at: Expression) -> tuple[str, ...]:
         if value.per is None:

@@ -11,6 +11,7 @@ from circuitlang.language import sets, syntax
 from circuitlang.language.architecture import Architecture, architecture
 from circuitlang.language.definitions import Definitions
 from circuitlang.language.diagnostics import Diagnostics, Reject
+from circuitlang.language.drawn import Drawable, Searched
 from circuitlang.language.edges import NOTHING, EdgeSet, Place, Position
 from circuitlang.language.environment import Environment
 from circuitlang.language.inline import count, substitute_names
@@ -171,6 +172,13 @@ class SetExpressions(ABC):
                 by = {"+": sets.union, "-": sets.difference, "&": sets.intersection}
                 return by[e.operator](left, other)
         if isinstance(left, Items) and e.operator in "+-" and isinstance(right, Items):
+            if e.operator == "+" and (left.drawn or right.drawn):
+                raise self.fail(
+                    "CL106",
+                    "A list with members that were drawn is a random sample of nothing.",
+                    e,
+                    "quantify over each in a claim of its own",
+                )
             if e.operator == "+":
                 return Items(left.members + right.members, left.labels + right.labels)
             kept = [
@@ -178,11 +186,12 @@ class SetExpressions(ABC):
                 for m, lab in zip(left.members, left.labels, strict=True)
                 if m not in right.members
             ]
-            return Items(tuple(m for m, _ in kept), tuple(lab for _, lab in kept))
+            return Items(tuple(m for m, _ in kept), tuple(lab for _, lab in kept), left.drawn)
         if isinstance(left, Items) and isinstance(right, Nodes):
             return self.set_operation(e, self.as_nodes(left, e.left), right, env)
         a, b = self.as_edges(left, e.left, env), self.as_edges(right, e.right, env)
-        if e.operator == "-" and a != NOTHING and b != NOTHING and not a.reach & b.reach:
+        idle = e.operator == "-" and a != NOTHING and b != NOTHING and not a.reach & b.reach
+        if idle and not self.diagnostics.has_at("CL309", e.span):
             self.diagnostics.warn(
                 "CL309",
                 f"Taking `{self.printed(e.right, env)}` out of `{self.printed(e.left, env)}` "
@@ -293,6 +302,8 @@ def _edges_help(value: Any, e: Expression) -> str | None:
         return f"write `by {text}`"
     if isinstance(value, AblationValue):
         return f"write `under {text}`"
+    if isinstance(value, (Drawable, Searched)):
+        return f"quantify over it: `forall K in {text}: ...`"
     return "a circuit, an arrow such as `a9.h9 -> logits`, or nodes"
 
 

@@ -9,7 +9,7 @@ from circuitlang.language import syntax
 from circuitlang.language.architecture import architecture
 from circuitlang.language.definitions import Definitions
 from circuitlang.language.inline import merge
-from circuitlang.language.sets import located
+from circuitlang.language.sets import located, size
 from circuitlang.language.source import Span
 from circuitlang.language.spec import Spec
 from circuitlang.language.unparse import clause, unparse
@@ -75,6 +75,11 @@ def spec_text(spec: Spec, tasks: Mapping[str, Any]) -> str:
                 str(e) for _, e in zip(range(LONGEST_LIST + 1), graph.edges(mask), strict=False)
             ]
             lines.append(f"circuit {name}{where}: {mask.bit_count():,} edges: {_shortened(names)}")
+    lines += [
+        f"file {f.name}: {size(f.edges):,} edges of {f.model}, {f.format}, "
+        f"input: {f.inputs}, sha256 {f.digest[:12]}"
+        for f in spec.circuit_files
+    ]
     for claim in spec.claims:
         expected = f" expect {claim.expect[0]}" if claim.expect else ""
         over = f" over {claim.target}" if claim.target else ""

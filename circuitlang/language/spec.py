@@ -7,15 +7,18 @@ the design's F(S): the compiler collects its runs, the judgement reads its numbe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from circuitlang.language.architecture import Node, Shape
 from circuitlang.language.edges import NOTHING, EdgeSet, Place, Position
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from circuitlang.language.drawn import Drawable
     from circuitlang.language.source import Span
 
 # ---------------------------------------------------------------- what a run is
@@ -34,18 +37,61 @@ class ModelReference:
 
 
 @dataclass(frozen=True)
+class Constants:
+    """A safetensors file of vectors: which nodes it has, and its SHA-256."""
+
+    name: str = field(compare=False)
+    path: Path = field(compare=False)
+    digest: str
+    nodes: frozenset[str]
+
+
+@dataclass(frozen=True)
+class CircuitFile:
+    """A file that edges are from: its format, what its `input` stands for, and its SHA-256.
+
+    `edges` are those taken from it, of the model named `model`.
+    """
+
+    name: str
+    format: str
+    inputs: str
+    digest: str
+    model: str
+    edges: EdgeSet
+    span: Span
+
+
+@dataclass(frozen=True)
 class Ablation:
     """What a sender outside the set carries.
 
     `kind` is "resample" (its value on corruption `corruption` of the same prompt), "mean"
-    (its mean over reference prompts with equal `per` key and layout; `corruption` None means
-    clean references) or "zero".
+    (its mean over reference prompts with equal `per` key and layout), "donors" (its value on
+    another prompt, a number is the mean over `draws` of these), "constants" (its vector in a
+    file) or "zero". `corruption` None means clean prompts, of references and donors.
+
+    What is executed for "donors" are runs of kind "donor", one for each `draw`.
     """
 
     name: str = field(compare=False)
     kind: str
     corruption: str | None = None
     per: tuple[str, ...] = ()
+    draws: int = 0
+    draw: int = 0
+    constants: Constants | None = None
+
+    @property
+    def is_run(self) -> bool:
+        """Whether what senders carry are the values of one run on other tokens."""
+        return self.kind in ("resample", "donor")
+
+    def at_draw(self, draw: int) -> Ablation:
+        """One draw, counted from 0, of random donors; any other ablation itself."""
+        if self.kind != "donors":
+            return self
+        return Ablation(f"{self.name}, draw {draw + 1}", "donor", self.corruption, draw=draw)
 
     def __str__(self) -> str:
         return self.name
@@ -95,10 +141,16 @@ class TokenScore:
 
 @dataclass(frozen=True)
 class Divergence:
-    """KL(reference run || this run) at `position`, summed over the vocabulary, in nats."""
+    """How far this run's next token is from a reference run's, over the vocabulary, in nats.
+
+    `kind` is "kl", KL(reference || this run), or "js", the Jensen-Shannon divergence: the mean
+    KL of both from their mean, at most ln 2. With `place` it is the mean over the predictions of
+    the tokens there, each made one position before; without, of what follows the prompt.
+    """
 
     reference: Run
-    position: Position
+    place: Place | None = None
+    kind: str = "kl"
 
 
 @dataclass(frozen=True)
@@ -214,7 +266,19 @@ class Aggregate:
     level: float | None = None
 
 
-Number = Constant | Mean | Each | Operation | Aggregate
+@dataclass(frozen=True)
+class MemberShare:
+    """The share of a domain's members for which a condition holds, to be compared with a number.
+
+    With `drawn` the members are a random sample of the domain, otherwise they are all of it.
+    """
+
+    domain: str
+    members: tuple[tuple[str, Formula], ...]
+    drawn: bool
+
+
+Number = Constant | Mean | Each | Operation | Aggregate | MemberShare
 
 
 @dataclass(frozen=True)
@@ -237,16 +301,41 @@ class Both:
 
 
 @dataclass(frozen=True)
-class Quantified:
-    """`kind` forall or exists, expanded: one formula per member, in the written order.
+class Search:
+    """How the members of a domain too large to list are found, once there are numbers.
 
-    `exact` says that the members are the sampled prompts themselves, one number each.
+    `strategy` "greedy" grows sets: `runs` chains of `steps`, each trying `width` additions.
+    "search" draws `budget` members. `seed` starts what is drawn, `instantiate` gives the formula
+    of a member under a label and may raise `Reject`, and `first` is that of one member.
+    """
+
+    strategy: str
+    parameters: tuple[tuple[str, int], ...]
+    candidates: Drawable
+    seed: int
+    first: Formula
+    instantiate: Callable[[Any, str], Formula] = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Quantified:
+    """`kind` forall, exists or most (at least the share `level`): one formula per member.
+
+    `extent` says what the members are of the domain: "all" of it; "drawn", a random sample;
+    "prompts", those of the sample, which are all where the task is enumerated; "found", chosen by
+    `search` and none before it has run, with `tried` the number of members it looked at.
+    At most `limit` prompts are looked at.
     """
 
     kind: str
     variable: str
     domain: str
     members: tuple[tuple[str, Formula], ...]
+    level: float | None = None
+    extent: str = "all"
+    limit: int | None = None
+    search: Search | None = None
+    tried: int | None = None
 
 
 Formula = Comparison | Within | Both | Quantified
@@ -292,3 +381,4 @@ class Spec:
     reports: tuple[ReportItem, ...]
     groups: Mapping[str, tuple[str, ...]]
     circuits: Mapping[str, EdgeSet]
+    circuit_files: tuple[CircuitFile, ...] = ()

@@ -29,7 +29,7 @@ class Name:
 
 @dataclass(frozen=True)
 class NodeLiteral:
-    """`a9.h[6,9]`, `m[*]`, `a3.h0.kv`: indices as written, parsed by the resolver."""
+    """`a9.h[6,9]`, `m[*]`, `a3.h0.kv`: indices without blanks at their signs, parsed by the resolver."""
 
     text: str
     span: Span = _span()

@@ -14,8 +14,10 @@ from circuitlang.language.spec import (
     Both,
     Comparison,
     Constant,
+    Constants,
     Each,
     Mean,
+    MemberShare,
     ModelReference,
     Operation,
     Quantified,
@@ -55,10 +57,16 @@ class Edges:
 
 @dataclass(frozen=True)
 class Items:
-    """A list; `labels` name its members in messages and tables."""
+    """A list; `labels` name its members in messages and tables.
+
+    `drawn` says what the members are a random sample of, and is empty for a list that is complete;
+    `unwritten` that nobody wrote them, drawn or not.
+    """
 
     members: tuple[Any, ...]
     labels: tuple[str, ...] = ()
+    drawn: str = field(default="", compare=False)
+    unwritten: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,8 @@ class Interval:
 class AblationValue:
     """`corruption` None with kind resample means the task's only one.
 
-    `task` is the task that the corruption was named with, None where it was not.
+    `task` is the task that the corruption was named with, None where it was not. `draws` belong
+    to kind donors and `constants` to kind constants.
     """
 
     kind: str
@@ -88,6 +97,8 @@ class AblationValue:
     per: tuple[str, ...] | None
     written: str
     task: str | None = None
+    draws: int = 0
+    constants: Constants | None = None
 
 
 @dataclass(frozen=True)
@@ -112,9 +123,14 @@ class Data:
 
 @dataclass(frozen=True)
 class ExampleDomain:
-    """The sampled prompts of `data`, one by one."""
+    """The sampled prompts of `data`, one by one, `limit` at most.
+
+    With `whole` all prompts of `data` are meant, and the sampled ones are looked at.
+    """
 
     data: Data
+    whole: bool = False
+    limit: int | None = None
 
 
 Formulas = (Comparison, Within, Both, Quantified)
@@ -138,6 +154,7 @@ Value = (
     | Each
     | Operation
     | Aggregate
+    | MemberShare
     | Comparison
     | Within
     | Both
@@ -165,9 +182,10 @@ def kind(value: Any) -> str:
         ExampleDomain: "the prompts",
         ModelReference: "a model",
         Place: "a position",
+        MemberShare: "a share of members",
         str: "text",
     }
-    return names.get(type(value), type(value).__name__)
+    return names.get(type(value)) or str(getattr(value, "noun", type(value).__name__))
 
 
 def weight(value: Any, limit: int) -> int:

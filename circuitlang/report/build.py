@@ -77,6 +77,7 @@ def prompt_form(prompt: Prompt) -> PromptForm:
             name: CorruptedForm(text=prompt.corrupted_text[name], tokens=prompt.corrupted[name])
             for name in prompt.corrupted
         },
+        donors=tuple(donor.index for donor in prompt.donors),
     )
 
 
@@ -101,6 +102,9 @@ def ablation_form(ablation: Ablation | None) -> AblationForm | None:
         kind=ablation.kind,  # type: ignore[arg-type]
         corruption=ablation.corruption,
         per=ablation.per,
+        draws=ablation.draws or None,
+        file=ablation.constants.name if ablation.constants else None,
+        sha256=ablation.constants.digest if ablation.constants else None,
     )
 
 
@@ -168,6 +172,7 @@ def claim_form(result: ClaimResult) -> ClaimForm:
         failed=d.failed,
         members=tuple(_members(d)),
         companions=dict(d.companions),
+        looked_at=d.looked_at,
     )
 
 

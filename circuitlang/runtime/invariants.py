@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from circuitlang.compiler.collect import Requests, reference_runs
+from circuitlang.compiler.draws import at_draw, per_draw
 from circuitlang.compiler.passes import ALL
 from circuitlang.compiler.wiring import wiring
 from circuitlang.language.architecture import INPUT, LOGITS, Architecture, Node
@@ -78,15 +79,22 @@ def check_invariants(
     """Compares runs on up to `size` prompts of the most frequent length.
 
     Takes what `measure` takes: the circuit that is checked is the first requested run that
-    leaves edges out. Raises like `measure`.
+    leaves edges out. Of random donors the first are looked at. Raises like `measure`.
     """
     check_prompts(model, prompts.prompts)
     lengths: dict[int, list[Prompt]] = {}
     for prompt in prompts.prompts:
         lengths.setdefault(len(prompt.tokens), []).append(prompt)
     chosen = max(lengths.values(), key=len)[:size]
+    executed = per_draw(requests, most=1)
     with explained_memory(model):
-        return _Check(model, chosen, prompts.references, requests).report()
+        report = _Check(model, chosen, prompts.references, executed).report()
+    noise = {
+        metric: report.noise[at_draw(run, metric, 0)[1]]
+        for run, metrics in requests.items()
+        for metric in metrics
+    }
+    return replace(report, noise=noise)
 
 
 def dead_ends(architecture: Architecture, live: int) -> int:
@@ -156,8 +164,8 @@ class _Check:
             (nothing,) = self.execute(
                 self.prompts, [replace(some, ablation=ablation, live=NOTHING)]
             )
-            unhooked = self._unhooked(ablation.corruption)
-            name = f"F(none) equals the run on {ablation.corruption}"
+            unhooked = self._unhooked(ablation)
+            name = f"F(none) equals the run on {_tokens_of(ablation)}"
             yield name, nothing, unhooked, self._read_from(NOTHING)
         circuit = next((run for run in self.requests if run.ablation is not None), None)
         if circuit is None:
@@ -205,7 +213,7 @@ class _Check:
 
     def _resampled(self) -> list[Ablation]:
         used = [run.ablation for run in self.order.runs if run.ablation is not None]
-        return list({a.corruption: a for a in used if a.kind == "resample"}.values())
+        return list(dict.fromkeys(a for a in used if a.is_run))
 
     def _compares_with_itself(self, run: Run) -> bool:
         metrics = self.requests.get(run, ())
@@ -231,8 +239,8 @@ class _Check:
             found.append(Outcome(full.positions, full.logits, full.patterns))
         return found
 
-    def _unhooked(self, corruption: str | None) -> Outcome:
-        tokens = token_tensor(self.prompts, corruption, self.model)
+    def _unhooked(self, ablation: Ablation | None) -> Outcome:
+        tokens = token_tensor(self.prompts, ablation, self.model)
         return Outcome(
             self.positions, self.model.unhooked(tokens, tokens.new_tensor(self.positions))
         )
@@ -276,6 +284,11 @@ def _prompts(outcome: Outcome, part: slice) -> Outcome:
     """The outcome for some of its prompts."""
     patterns = {head: pattern[part] for head, pattern in outcome.patterns.items()}
     return Outcome(outcome.positions, outcome.logits[part], patterns)
+
+
+def _tokens_of(ablation: Ablation) -> str:
+    tokens = ablation.corruption or "clean tokens"
+    return f"{tokens} of other prompts" if ablation.kind == "donor" else tokens
 
 
 def jumps(expression: MetricExpression) -> bool:

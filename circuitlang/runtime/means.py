@@ -1,7 +1,8 @@
-"""Averages of every node over reference prompts, for the fast executor.
+"""Averages of every node over reference prompts, and constants, for the fast executor.
 
 A mean is keyed by the reference prompts' template, slots and token layout (`mean_key`). It is
 taken in float64 over batches of fixed size, so it depends on neither the sample nor its chunks.
+Constants from a file are averages that are the same for every prompt and position.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import torch
 from torch import Tensor
 
 from circuitlang.compiler.wiring import Wiring
-from circuitlang.language.prompt import Prompt
-from circuitlang.language.spec import Ablation
+from circuitlang.language.prompt import Prompt, tokens_under
+from circuitlang.language.spec import Ablation, Constants
 from circuitlang.runtime.ablation import REFERENCE_BATCH, key_and_references
 from circuitlang.runtime.adapters import Adapter
 from circuitlang.runtime.adapters.forward import layers
+from circuitlang.runtime.constants import vectors
 from circuitlang.runtime.tensors import uploaded
 
 
@@ -37,6 +39,9 @@ class Averages:
 
     def of(self, ablation: Ablation, prompts: Sequence[Prompt]) -> ChunkAverages:
         """For the prompts of a chunk; raises `NotMeasurable` where a key has no references."""
+        if ablation.constants is not None:
+            table = self._constants(ablation.constants, len(prompts[0].tokens))
+            return ChunkAverages([table], uploaded([0] * len(prompts), self.device))
         found: dict[object, int] = {}
         averages: list[Average] = []
         which: list[int] = []
@@ -50,16 +55,24 @@ class Averages:
             which.append(found[key])
         return ChunkAverages(averages, uploaded(which, self.device))
 
+    def _constants(self, constants: Constants, length: int) -> Average:
+        """Nodes without a vector have zeros, and are never ablated."""
+        if (constants, length) not in self._found:
+            found = vectors(constants, self.device)
+            zeros = torch.zeros(self.adapter.d_model, dtype=torch.float64, device=self.device)
+            senders = map(str, self.wiring.architecture.senders)
+            rows = torch.stack([found.get(name, zeros) for name in senders])
+            table = rows[:, None].expand(-1, length, -1)
+            self._found[constants, length] = Average(self.adapter, self.wiring, table)
+        return self._found[constants, length]
+
     def _average(self, ablation: Ablation, group: Sequence[Prompt]) -> Average:
         length = len(group[0].tokens)
         size = (self.wiring.senders, length, self.adapter.d_model)
         total = torch.zeros(size, dtype=torch.float64, device=self.device)
         for start in range(0, len(group), REFERENCE_BATCH):
             batch = group[start : start + REFERENCE_BATCH]
-            rows = [
-                p.tokens if ablation.corruption is None else p.corrupted[ablation.corruption]
-                for p in batch
-            ]
+            rows = [tokens_under(ablation, prompt) for prompt in batch]
             self._add_outputs(total, uploaded(rows, self.device))
         return Average(self.adapter, self.wiring, total / len(group))
 

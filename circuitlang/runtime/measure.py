@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from circuitlang.compiler.collect import Requests, all_runs, reference_runs
+from circuitlang.compiler.draws import over_draws, per_draw
 from circuitlang.compiler.passes import ALL, Switches
 from circuitlang.compiler.pieces import LARGEST_CHUNK, BudgetTooSmall
 from circuitlang.language.prompt import Prompt, PromptSet
@@ -50,21 +51,23 @@ def measure(
     check_prompts(model, prompts.prompts)
     check_comparisons(requests)
     check_measurable(requests, prompts.prompts)
+    executed = per_draw(requests)
+    check_donors(executed, prompts.prompts)
     results = {
         (run, metric): np.full(len(prompts.prompts), np.nan)
-        for run, metrics in requests.items()
+        for run, metrics in executed.items()
         for metric in metrics
     }
     show = progress or (lambda done, total: None)
     with explained_memory(model):
         if reference or model.adapter is None:
-            execute_one_by_one(model, prompts, requests, results, chunk, show)
+            execute_one_by_one(model, prompts, executed, results, chunk, show)
         else:
             budget = memory or usual_budget(model)
             most = min(chunk or LARGEST_CHUNK, LARGEST_CHUNK)
-            execution = PlannedExecution(model, prompts, requests, budget, most, switches)
-            _execute_plans(execution, len(all_runs(requests)), results, show)
-    return results
+            execution = PlannedExecution(model, prompts, executed, budget, most, switches)
+            _execute_plans(execution, len(all_runs(executed)), results, show)
+    return over_draws(requests, results, lambda drawn: np.mean(drawn, axis=0))
 
 
 def _execute_plans(
@@ -89,7 +92,19 @@ def check_comparisons(requests: Requests) -> None:
         for metric in metrics:
             for other in reference_runs(metric.expression):
                 if (other.model.reference, other.task) != (run.model.reference, run.task):
-                    raise NotMeasurable("kl compares two runs of one model on one task")
+                    raise NotMeasurable("kl and js compare two runs of one model on one task")
+
+
+def check_donors(requests: Requests, prompts: Sequence[Prompt]) -> None:
+    """Raises `NotMeasurable` where a prompt lacks a donor that a run takes."""
+    used = [run.ablation for run in all_runs(requests) if run.ablation is not None]
+    needed = max((one.draw + 1 for one in used if one.kind == "donor"), default=0)
+    for prompt in prompts:
+        if len(prompt.donors) < needed:
+            raise NotMeasurable(
+                f'"{prompt.text}" has {len(prompt.donors)} donors of the {needed} that are drawn',
+                "random donors are for the prompts of a task's sample",
+            )
 
 
 def check_prompts(model: LoadedModel, prompts: Sequence[Prompt]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
+from math import log
 
 import numpy as np
 import numpy.typing as npt
@@ -76,10 +77,12 @@ def positions_read(expression: MetricExpression, prompts: Sequence[Prompt]) -> s
     for leaf in leaves(expression):
         for prompt in prompts:
             match leaf:
-                case TokenScore() | Divergence() | TopToken():
+                case TokenScore() | TopToken():
                     found.add(one_token(leaf.position, prompt))
-                case Loss():
-                    found.update(token - 1 for token in predicted(leaf.place, prompt))
+                case Divergence(place=None):
+                    found.add(len(prompt.tokens) - 1)
+                case Divergence(place=Place() as place) | Loss(place):
+                    found.update(token - 1 for token in predicted(place, prompt))
     return found
 
 
@@ -133,16 +136,21 @@ class Evaluation:
 
     def _divergence(self, score: Divergence) -> Vector:
         other = self.references[score.reference]
-        reference = Evaluation(other, self.prompts, {})._log_probs(score.position)
-        this = self._log_probs(score.position)
-        return (reference.exp() * (reference - this)).sum(-1).numpy()
+        numbers = []
+        for index, prompt in enumerate(self.prompts):
+            if score.place is None:
+                at = [len(prompt.tokens) - 1]
+            else:
+                at = [token - 1 for token in predicted(score.place, prompt)]
+            rows = (log_probabilities(outcome, index, at) for outcome in (other, self.outcome))
+            numbers.append(DISTANCES[score.kind](*rows).mean().item())
+        return np.array(numbers)
 
     def _loss(self, score: Loss) -> Vector:
         numbers = []
         for index, prompt in enumerate(self.prompts):
             tokens = predicted(score.place, prompt)
-            at = [self.outcome.positions.index(token - 1) for token in tokens]
-            rows = _log_softmax(self.outcome.logits[index, at])
+            rows = log_probabilities(self.outcome, index, [token - 1 for token in tokens])
             true = torch.tensor([prompt.tokens[token] for token in tokens])
             numbers.append(-rows.gather(1, true[:, None]).mean().item())
         return np.array(numbers)
@@ -175,8 +183,24 @@ class Evaluation:
         return self._log_probabilities[position]
 
 
-def _log_softmax(logits: Tensor) -> Tensor:
-    return logits.double().cpu().log_softmax(-1)
+def log_probabilities(outcome: Outcome, prompt: int, positions: Sequence[int]) -> Tensor:
+    """Of the next token of one prompt at each of the positions: [position, vocab] float64."""
+    at = [outcome.positions.index(position) for position in positions]
+    return outcome.logits[prompt, at].double().cpu().log_softmax(-1)
+
+
+def kl(reference: Tensor, this: Tensor) -> Tensor:
+    """KL(reference || this) of log-probabilities over their last axis, in nats."""
+    return (reference.exp() * (reference - this)).sum(-1)
+
+
+def js(reference: Tensor, this: Tensor) -> Tensor:
+    """The mean KL of two distributions from their mean (Jensen-Shannon), in nats."""
+    middle = torch.logaddexp(reference, this) - log(2)
+    return ((kl(reference, middle) + kl(this, middle)) / 2).clamp(min=0)
+
+
+DISTANCES = {"kl": kl, "js": js}
 
 
 POOLS: dict[str | None, Callable[[Tensor], Tensor]] = {
@@ -216,7 +240,8 @@ def predicted(place: Place, prompt: Prompt) -> list[int]:
     tokens = sorted(place.tokens(prompt.layout))
     if not tokens or tokens[0] == 0:
         raise NotMeasurable(
-            f'loss({place}) asks for the first token of "{prompt.text}", which nothing predicts',
+            f'{place} is to be predicted, and holds the first token of "{prompt.text}", '
+            "which nothing predicts",
             "start the span later, or begin prompts with BOS (`bos yes`)",
         )
     return tokens

@@ -1,8 +1,8 @@
 """Runs one after the other through the reference executor: the slow, obvious way.
 
 Prompts are bucketed by token length and cut into chunks. In each chunk every ablation's
-values are computed once, and a run that others are compared with (KL) is executed before
-them and kept until the last of them is done.
+values are computed once. A run's metrics are worked out when it and all runs that they compare
+it with are executed, and its outcome is kept for as long as some run is compared with it.
 """
 
 from __future__ import annotations
@@ -66,24 +66,30 @@ def chunks(prompts: Sequence[Prompt], size: int) -> Iterator[list[int]]:
 
 
 class RunOrder:
-    """The requested runs and those they are compared with, each after what it needs."""
+    """The requested runs and those they are compared with, each after these unless two are
+    compared with each other."""
 
     def __init__(self, requests: Requests) -> None:
         self.requests = requests
         self.needs: dict[Run, list[Run]] = {}
+        self.runs: list[Run] = []
         for run in requests:
             self._add(run)
-        self.runs = list(self.needs)
         self.uses = Counter(other for others in self.needs.values() for other in others)
+        self.readers: dict[Run, list[Run]] = {run: [] for run in self.runs}
+        for run, others in self.needs.items():
+            for other in others:
+                self.readers[other].append(run)
 
     def _add(self, run: Run) -> None:
         if run in self.needs:
             return
         metrics = self.requests.get(run, ())
         others = [o for m in metrics for o in reference_runs(m.expression) if o != run]
-        for other in dict.fromkeys(others):
-            self._add(other)
         self.needs[run] = list(dict.fromkeys(others))
+        for other in self.needs[run]:
+            self._add(other)
+        self.runs.append(run)
 
     def positions(self, run: Run, prompts: Sequence[Prompt]) -> tuple[int, ...]:
         """The positions at which the run's logits are read, by its metrics or by others'."""
@@ -108,18 +114,20 @@ class Chunk:
         """Each run with its metrics' values on these prompts, in order."""
         ablated: dict[Ablation, Values] = {}
         kept: dict[Run, Outcome] = {}
-        waiting = Counter(self.order.uses)
+        waiting = Counter(self.order.runs) + self.order.uses
         for run in self.order.runs:
-            metrics = self.order.requests.get(run, ())
-            outcome = self._execute(run, metrics, ablated)
-            evaluation = Evaluation(outcome, self.prompts, {**kept, run: outcome})
-            yield run, {metric: evaluation.value(metric.expression) for metric in metrics}
-            for other in self.order.needs[run]:
-                waiting[other] -= 1
-                if not waiting[other]:
-                    del kept[other]
-            if waiting[run]:
-                kept[run] = outcome
+            kept[run] = self._execute(run, self.order.requests.get(run, ()), ablated)
+            for reader in (run, *self.order.readers[run]):
+                needed = (reader, *self.order.needs[reader])
+                if not all(one in kept for one in needed):
+                    continue
+                evaluation = Evaluation(kept[reader], self.prompts, kept)
+                metrics = self.order.requests.get(reader, ())
+                yield reader, {metric: evaluation.value(metric.expression) for metric in metrics}
+                for one in needed:
+                    waiting[one] -= 1
+                    if not waiting[one]:
+                        del kept[one]
 
     def _execute(
         self, run: Run, metrics: Iterable[Metric], ablated: dict[Ablation, Values]

@@ -144,8 +144,7 @@ def chunk_of(
     tokens, means = {}, {}
     for number, source in enumerate(form.sources):
         if source.is_run:
-            corruption = source.ablation.corruption if source.ablation else None
-            tokens[number] = token_tensor(prompts, corruption, model)
+            tokens[number] = token_tensor(prompts, source.ablation, model)
         elif not source.is_zero:
             assert source.ablation is not None
             means[number] = averages.of(source.ablation, prompts)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
+from math import log
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from circuitlang.compiler.collect import Requests
 from circuitlang.compiler.reads import (
     BLOCK_BYTES,
     Attention,
+    Distance,
     NextToken,
     Reads,
     Score,
@@ -27,9 +29,10 @@ from circuitlang.compiler.reads import (
     leaves,
     scores,
     tokens_read,
+    working_bytes,
 )
 from circuitlang.language.architecture import Node
-from circuitlang.language.edges import Position
+from circuitlang.language.edges import Place, Position
 from circuitlang.language.prompt import Prompt
 from circuitlang.language.spec import (
     AttentionScore,
@@ -158,7 +161,7 @@ class Readout:
                 tables[score] = residuals.new_empty(residuals.shape[:2], dtype=torch.float64)
         tokens = tokens_read(group, self.prompts)
         width = self.vocabulary if tokens is None else len(tokens)
-        references = {s: row_of[s.reference] for s in group if isinstance(s, Divergence)}
+        references = {s: row_of[s.reference] for s in group if isinstance(s, Distance)}
         some, together = block_shape(
             len(self.prompts),
             len(rows),
@@ -166,6 +169,7 @@ class Readout:
             residuals.element_size(),
             len(references),
             self.block_bytes,
+            working_bytes({score.kind for score in references}),
         )
         index = uploaded(rows, self.device)
         ids = None if tokens is None else uploaded(tokens, self.device)
@@ -193,15 +197,15 @@ class Readout:
         logits: Tensor,
         tokens: tuple[int, ...] | None,
         part: slice,
-        compared: Mapping[Divergence, tuple[Tensor, Tensor]],
+        compared: Mapping[Distance, tuple[Tensor, Tensor]],
     ) -> dict[Score, Tensor]:
         """Scores [rows, prompts] of one block's logits [rows, prompts, tokens]."""
         normaliser = _normaliser(logits) if any(map(_is_normalised, group)) else None
         found: dict[Score, Tensor] = {}
         for score in group:
-            if isinstance(score, Divergence):
+            if isinstance(score, Distance):
                 assert normaliser is not None
-                found[score] = _divergence(logits, normaliser, *compared[score])
+                found[score] = DISTANCES[score.kind](logits, normaliser, *compared[score])
                 continue
             index, real = (tensor[part] for tensor in self._answers(score, tokens))
             if isinstance(score, TopToken):
@@ -265,7 +269,9 @@ class _Expressions:
             row_of, _ = self.finals[position]
             rows = uploaded([row_of[run] for run in runs], self.readout.device)
             numbers.append(self.tables[score][rows])
-        return -torch.stack(numbers).mean(0) if isinstance(expression, Loss) else numbers[0]
+        if isinstance(expression, Loss):
+            return -torch.stack(numbers).mean(0)
+        return torch.stack(numbers).mean(0)
 
     def _attention(self, score: AttentionScore, runs: Sequence[Run]) -> Tensor:
         layout, device = self.readout.layout, self.readout.device
@@ -317,6 +323,24 @@ def _divergence(
     return -excess.mul_(probabilities).sum(-1)
 
 
+def _jensen_shannon(
+    logits: Tensor, normaliser: Tensor, logarithms: Tensor, probabilities: Tensor
+) -> Tensor:
+    """Half of KL(reference || mean) + KL(row || mean) for each row, [rows, prompts], in nats.
+
+    With own log-probabilities a, the reference's b and d = a - b, the mean's are b + s where
+    s = log(1 + exp(d)) - log 2, so nothing is lost where one of the two is very small.
+    """
+    excess = _double(logits).sub_(normaliser).sub_(logarithms)
+    own = (excess + logarithms).exp_()
+    middle = torch.logaddexp(excess, excess.new_zeros(())).sub_(log(2))
+    terms = excess.sub_(middle).mul_(own).sub_(middle.mul_(probabilities))
+    return terms.sum(-1).div_(2).clamp_(min=0)
+
+
+DISTANCES = {"kl": _divergence, "js": _jensen_shannon}
+
+
 def _token_score(
     score: TokenScore | NextToken,
     logits: Tensor,
@@ -363,13 +387,13 @@ def _check(leaf: MetricExpression, prompt: Prompt) -> None:
         case TokenScore():
             _check_one_token(leaf.position, prompt)
             _check_tokens(leaf, prompt)
-        case Divergence() | TopToken():
+        case TopToken():
             _check_one_token(leaf.position, prompt)
-        case Loss():
-            tokens = leaf.place.tokens(prompt.layout)
+        case Loss(place) | Divergence(place=Place() as place):
+            tokens = place.tokens(prompt.layout)
             if not tokens or 0 in tokens:
                 raise NotMeasurable(
-                    f'loss({leaf.place}) asks for the first token of "{prompt.text}", '
+                    f'{place} is to be predicted, and holds the first token of "{prompt.text}", '
                     "which nothing predicts",
                     "start the span later, or begin prompts with BOS (`bos yes`)",
                 )

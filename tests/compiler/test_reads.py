@@ -60,7 +60,8 @@ def test_logits_need_only_the_answer_tokens_of_these_prompts():
     [
         *(TokenScore(kind, "x", HERE) for kind in ("prob", "logprob", "rank")),
         TopToken("x", HERE),
-        Divergence(run(1), HERE),
+        Divergence(run(1)),
+        Divergence(run(1), None, "js"),
         Loss(Place((HERE,))),
     ],
 )
@@ -80,13 +81,13 @@ def test_a_loss_is_read_before_each_of_its_tokens():
 
 def test_a_run_that_others_compare_with_is_read_where_they_are():
     requests = {
-        run(0): [metric(MetricOperation("neg", (Divergence(run(1), NAME),)))],
-        run(2): [metric(Divergence(run(0), HERE))],
+        run(0): [metric(MetricOperation("neg", (Divergence(run(1), Place((PAIR,))),)))],
+        run(2): [metric(Divergence(run(0)))],
     }
     assert reads_of(requests, PROMPTS) == {
-        run(0): Reads((Read(1, None), Read(4, None)), ()),
+        run(0): Reads((Read(1, None), Read(2, None), Read(4, None)), ()),
         run(2): Reads((Read(4, None),), ()),
-        run(1): Reads((Read(1, None),), ()),
+        run(1): Reads((Read(1, None), Read(2, None)), ()),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -89,9 +89,15 @@ def share(left: Number | float, symbol: str, right: Number | float) -> Aggregate
     return Aggregate("share", compare(left, symbol, right))
 
 
-def forall(*members: Formula, kind: str = "forall", domain: str = "edges(C)") -> Quantified:
+def forall(
+    *members: Formula, kind: str = "forall", domain: str = "edges(C)", extent: str = "all"
+) -> Quantified:
     named = tuple((f"e{i}", member) for i, member in enumerate(members))
-    return Quantified(kind, "e", domain, named)
+    return Quantified(kind, "e", domain, named, extent=extent)
+
+
+def most(level: float, *members: Formula, extent: str = "drawn") -> Quantified:
+    return replace(forall(*members, kind="most", extent=extent), level=level)
 
 
 def exists(*members: Formula) -> Quantified:

@@ -1,5 +1,6 @@
 """Three-valued verdicts."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -335,20 +336,31 @@ def test_a_prompt_speaks_for_itself():
     assert fake.decide(exists(*members)).verdict == "holds"
 
 
-def test_a_searched_universal_survives_and_never_holds():
+def test_a_universal_over_some_members_survives_and_never_holds():
     fake = Fake().put(C=exactly(5, 1, 50))
     members = [compare(F("C", Rows("example", i)), ">", 0) for i in range(50)]
-    for domain in ("inputs(ioi)", "search(subsets(nodes(C)))", "random(subsets(nodes(C)), 50)"):
-        found = fake.decide(forall(*members, domain=domain))
+    for extent in ("prompts", "found", "drawn"):
+        found = fake.decide(forall(*members, extent=extent))
         assert (found.verdict, "50 members" in found.reason) == ("survived", True)
-    nested = forall(forall(*members, domain="inputs(ioi)"))
-    assert fake.decide(nested).verdict == "survived"
+        assert found.looked_at == 50
+    nested = fake.decide(forall(forall(*members, extent="prompts"), forall(*members)))
+    assert (nested.verdict, nested.looked_at) == ("survived", 50)
     none_found = forall(
-        *[compare(m.left, "<", 0) for m in members], kind="exists", domain="inputs(ioi)"
+        *[compare(m.left, "<", 0) for m in members], kind="exists", extent="prompts"
     )
     assert fake.decide(none_found).verdict == "undecided"
+    assert fake.decide(dataclasses.replace(none_found, extent="all")).verdict == "fails"
     fake.enumerated["ioi"] = True
-    assert fake.decide(forall(*members, domain="inputs(ioi)")).verdict == "holds"
+    assert fake.decide(forall(*members, extent="prompts")).verdict == "holds"
+    assert fake.decide(forall(*members, extent="drawn")).verdict == "survived"
+
+
+def test_survived_tells_how_many_a_search_tried():
+    fake = Fake().put(C=exactly(5, 1, 50))
+    claim = dataclasses.replace(forall(compare(F("C"), ">", 0), extent="found"), tried=1_000)
+    found = fake.decide(claim)
+    assert (found.verdict, found.looked_at) == ("survived", 1_000)
+    assert "1,000 members" in found.reason
 
 
 def test_an_empty_list_says_nothing():

@@ -4,75 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from functools import cache
-from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-from tokenizers import decoders as token_decoders
+from drawing import IOI, byte_level, drawn, problem, prompts, resolve, word_level
+from tokenizers import Tokenizer, models
 
-from circuitlang.language import syntax
 from circuitlang.language.diagnostics import Diagnostics
-from circuitlang.language.parse import parse
 from circuitlang.language.prompt import PromptSet
-from circuitlang.language.source import Source
 from circuitlang.language.tasks.sampling import draw
-from circuitlang.language.tasks.show_prompts import show_prompts
-from circuitlang.language.tasks.task import TaskSpec, resolve_task
+from circuitlang.language.tasks.task import TaskSpec
 from circuitlang.language.tasks.tokenizer import PromptTokenizer, UnusableTokenizer
-
-NAMES = ["Ann", "Bob", "Cy", "Dan", "Eve"]
-LETS = f"let people = {json.dumps(NAMES)}\n"
-WORDS = ["<unk>", "<bos>", "Then", ",", "and", "went", "to", "the", ".", "gave", "it", "park"]
-WORDS += ["store", "see", "of", "is", "red", "blue", "one", "two", "The", "year"]
-CORPUS = [
-    " Mary John Ann Bob went to the park store school gave a ring to Then, and . "
-    "The war siege drought voyage lasted from the year to the year",
-    " Mary John Ann Bob went to the park",
-] * 20
-
-
-@cache
-def word_level() -> PromptTokenizer:
-    vocabulary = {w: i for i, w in enumerate([*WORDS, *NAMES, *map(str, range(100))])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    return PromptTokenizer(tokenizer)
-
-
-@cache
-def byte_level() -> PromptTokenizer:
-    tokenizer = Tokenizer(models.BPE())
-    digits = pre_tokenizers.Digits(individual_digits=True)
-    split = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, split])
-    tokenizer.decoder = token_decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=600,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(CORPUS, trainer)
-    return PromptTokenizer(tokenizer)
-
-
-def resolve(body: str, folder: Path = Path(), name: str = "t") -> TaskSpec:
-    diagnostics = Diagnostics()
-    file = parse(Source("t.circ", f"{LETS}task {name} {{\n{body}\n}}\n", folder), diagnostics)
-    values = {s.name: s.value for s in file.statements if isinstance(s, syntax.Define)}
-    (task,) = (s for s in file.statements if isinstance(s, syntax.Task))
-    resolved = resolve_task(task, values.get, folder, diagnostics)
-    assert resolved is not None, diagnostics.found
-    return resolved
-
-
-def drawn(
-    body: str, tokenizer: PromptTokenizer | None = None, folder: Path = Path(), **options
-) -> tuple[PromptSet | None, Diagnostics]:
-    diagnostics = Diagnostics()
-    options = {"bos": None, "context": 64, **options}
-    task = resolve(body, folder)
-    return draw(task, tokenizer or word_level(), diagnostics=diagnostics, **options), diagnostics
 
 
 def again(task: TaskSpec, **options) -> PromptSet:
@@ -88,35 +29,6 @@ def again(task: TaskSpec, **options) -> PromptSet:
     assert found is not None
     return found
 
-
-def prompts(body: str, tokenizer: PromptTokenizer | None = None, **options) -> PromptSet:
-    found, diagnostics = drawn(body, tokenizer, **options)
-    assert found is not None, diagnostics.found
-    assert not diagnostics.found
-    return found
-
-
-def problem(body: str, code: str, tokenizer: PromptTokenizer | None = None, **options):
-    found, diagnostics = drawn(body, tokenizer, **options)
-    assert (found is None) == diagnostics.has_errors
-    (diagnostic,) = (d for d in diagnostics.found if d.code == code)
-    assert diagnostic.span is not None
-    return diagnostic
-
-
-IOI = """
-  slot IO    = people
-  slot S     = people
-  slot place = ["store", "park"]
-  where IO != S
-  prompt abba = "Then, {IO} and {S:S1} went to the {place}. {S:S2} gave it to"
-  prompt baba = "Then, {S:S1} and {IO} went to the {place}. {S:S2} gave it to"
-  tokens answer = " {IO}"
-  tokens foil   = " {S}"
-  corrupt abc { IO = people  S1 = people  S2 = people  where distinct(IO, S1, S2) }
-  corrupt flip { S2 = IO }
-  corrupt exchange { IO = S  S = IO }
-"""
 
 # ---------------------------------------------------------------- what is drawn
 
@@ -481,14 +393,13 @@ def test_type_mistakes_of_single_rows_are_diagnostics():
     assert "text and a number" in found.message
 
 
-# ---------------------------------------------------------------- tokenizer and table
+# ---------------------------------------------------------------- the tokenizer
 
 
 def test_the_tokenizer_file(tmp_path):
     word_level().tokenizer.save(str(tmp_path / "tokenizer.json"))
     opened = PromptTokenizer.open(tmp_path / "tokenizer.json")
     assert opened.encode("see Ann") == word_level().encode("see Ann")
-    assert opened.size == word_level().size
     (tmp_path / "broken.json").write_text("{}")
     for name in ("broken.json", "absent.json"):
         with pytest.raises(UnusableTokenizer):
@@ -500,28 +411,3 @@ def test_single_tokens():
     assert byte_level().single(" Alexandrina") is None
     assert byte_level().single("") is None
     assert word_level().single("Zed") is None
-
-
-def test_the_table():
-    body = 'slot a = ["Ann"]\nprompt "see {a:who} and Bob"\ntokens answer = " one"\n'
-    text = show_prompts(prompts(body + 'corrupt other { a = "Cy" }', bos=1), word_level())
-    assert text == (
-        "task t: 1 of 1 prompts, all there are; templates 1; 1 references\n"
-        "\n"
-        "prompt 0 (1)  a=Ann\n"
-        "  position  0      1    2    3    4\n"
-        "  clean     <bos>  see  Ann  and  Bob\n"
-        "  other     .      .    Cy   .    .\n"
-        "  labels                a\n"
-        "  labels                who\n"
-        '  answer: "one"\n'
-    )
-
-
-def test_the_table_breaks_long_prompts_and_marks_spaces():
-    found = prompts('slot a = ["Alexandrina"]\nprompt "Then {a} went to the\\npark"', byte_level())
-    text = show_prompts(found, byte_level(), width=40)
-    assert text.count("position") > 1
-    assert max(map(len, text.splitlines()[2:])) <= 40
-    assert "·went" in text
-    assert "\\n" in text

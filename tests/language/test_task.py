@@ -119,8 +119,8 @@ def test_domains_that_count_tokens_wait_for_the_tokenizer():
 def test_unnamed_prompts_are_numbered_and_braces_escaped():
     task = sound('slot a = ["x"]\nprompt "{{{a}}}"\nprompt q = "{a}"\nprompt "b {a}"')
     assert [t.name for t in task.templates] == ["1", "q", "3"]
-    assert task.templates[0].render(["x"]).text == "{x}"
-    assert task.templates[0].render(["x"]).ranges == ((1, 2),)
+    (rendered,) = task.templates[0].render(["x"])
+    assert (rendered.text, rendered.ranges) == ("{x}", ((1, 2),))
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,8 @@ def test_unnamed_prompts_are_numbered_and_braces_escaped():
         (SMALL + "where a", "CL106", "condition"),
         (SMALL + "where b == a", "CL101", "`b`"),
         (SMALL + 'where distict(a, "x")', "CL101", "did you mean `distinct`"),
-        ('slot a = token_ids(1..9)\nprompt "{a}"', "CL113", "token_ids"),
+        ('slot (a, b) = token_ids(1..9, length = 2)\nprompt "{a}"', "CL106", "tuples of 2 texts"),
+        (SMALL + "tokens answer = token_id(a)", "CL101", "did you mean `token_ids`"),
     ],
 )
 def test_mistakes_have_a_code(body, code, message):

@@ -148,7 +148,7 @@ def test_token_count(world):
         ('"{year + 1}"', "CL101", "not a name in braces"),
         ('"{open"', "CL101", "not a name"),
         ('fle("x")', "CL101", "file"),
-        ("token_ids(1..2)", "CL113", "token_ids"),
+        ("(1, (2, 3))", "CL106", "tuples do not nest"),
         ('"a" + 1', "CL106", "text and a number"),
         ('"a" < 1', "CL106", "text and a number"),
         ('1.."b"', "CL106", "text"),
@@ -244,7 +244,17 @@ def test_rows_of_jsonl_and_csv(world):
         ("t.jsonl", b"[1]", 'rows("t.jsonl", "a")', "CL112", "not a JSON object"),
         ("t.jsonl", b"[" * 50_000, 'rows("t.jsonl", "a")', "CL112", "line 1"),
         ("t.jsonl", b'{"clean": "x"}', 'rows("t.jsonl", "claen")', "CL112", "did you mean `clean`"),
-        ("t.jsonl", b'{"a": [1]}', 'rows("t.jsonl", "a")', "CL112", "neither text nor"),
+        ("t.jsonl", b'{"a": [[1]]}', 'rows("t.jsonl", "a")', "CL112", "neither text nor"),
+        ("t.json", b'{"a": "x"}', 'rows("t.json", "a")', "CL112", "no list of objects"),
+        ("t.json", b'[{"a": "x"},\n 3]', 'rows("t.json", "a")', "CL112", "entry 2"),
+        ("t.json", b'[{"a": "x"},\n oops]', 'rows("t.json", "a")', "CL112", "(line 2)"),
+        ("t.json", b'[{"a": "x"}, {}]', 'rows("t.json", "a")', "CL112", "entry 2"),
+        ("t.json", b"[" + b"{}," * 600_000 + b"{}]", 'rows("t.json", "a")', "CL302", "1,200,002"),
+        ("t.json", b"[" * 50_000 + b"]" * 50_000, 'rows("t.json", "a")', "CL112", "too deep"),
+        ("t.csv", b"a\n" + b"x" * 100_001, 'rows("t.csv", "a")', "CL302", "100,001 characters"),
+        ("names.txt", b"ok\n" + b"x" * 100_001, 'file("names.txt")', "CL302", "line 2"),
+        ("names.txt", b"x", 'file("names.txt/x")', "CL110", "no file"),
+        ("names.txt", b"x", f'file("{"x" * 5000}")', "CL110", "name too long"),
         ("t.jsonl", b'{"a": true}', 'rows("t.jsonl", "a")', "CL112", "neither text nor"),
         ("t.jsonl", b'{"a": "\\ud800"}', 'rows("t.jsonl", "a")', "CL112", "neither text nor"),
         ("t.csv", b"a,b\n1\n", 'rows("t.csv", "a")', "CL112", "2 columns"),
@@ -259,6 +269,55 @@ def test_unusable_files(world, name, content, call, code, message):
     diagnostic = world.rejected(call)
     assert diagnostic.code == code
     assert message in diagnostic.message + str(diagnostic.help)
+
+
+def test_files_in_folders_and_inside_expressions(world):
+    (world.folder / "lists" / "more").mkdir(parents=True)
+    (world.folder / "lists" / "more" / "names.txt").write_text("Ann\nBob\n")
+    (world.folder / "here.txt").symlink_to(world.folder / "lists" / "more" / "names.txt")
+    assert world.shown('file("lists/more/names.txt")') == ["Ann", "Bob"]
+    assert world.shown('file("lists/../here.txt")') == ["Ann", "Bob"]
+    others = world.shown('[" {n}" for n in file("here.txt") if n != who]', who="Ann")
+    assert others == [" Bob"]
+
+
+def test_folders_that_are_links_do_not_lead_outside(tmp_path):
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "names.txt").write_text("x")
+    (tmp_path / "spec").mkdir()
+    (tmp_path / "spec" / "lists").symlink_to(tmp_path / "secret")
+    (tmp_path / "spec" / "loop").symlink_to(tmp_path / "spec" / "loop")
+    world = World(tmp_path / "spec")
+    assert world.rejected('file("lists/names.txt")').code == "CL111"
+    assert world.rejected('file("loop/names.txt")').code == "CL110"
+
+
+def test_nul_characters_of_a_file_are_characters(world):
+    (world.folder / "names.txt").write_bytes(b"a\0b\n")
+    assert world.shown('file("names.txt")') == ["a\0b"]
+
+
+def test_rows_of_a_json_file_may_hold_lists(world):
+    records = [{"clean": "x", "answers": ["a", "b"]}, {"clean": "y", "answers": []}]
+    (world.folder / "list.json").write_text(json.dumps(records))
+    (world.folder / "task.json").write_text(json.dumps({"prompts": records, "seq_labels": None}))
+    for name in ("list.json", "task.json"):
+        found = world.value(f'rows("{name}", "clean", "answers")')
+        assert found == [("x", ["a", "b"]), ("y", [])]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '["{x}" for x in 0..99 if x in [y for y in 0..999]]',
+        "[x for x in 0..99 if distinct(0..999)]",
+        "[x for x in 0..99 if x in (0..999) - [5]]",
+        '[x for x in 0..999 if "{long}{x}" == "y"]',
+    ],
+)
+def test_lists_inside_lists_are_stopped(world, monkeypatch, text):
+    monkeypatch.setattr("circuitlang.language.tasks.text.MOST_STEPS", 50_000)
+    assert "50,000 steps" in world.rejected(text, long="z" * 90_000).message
 
 
 def test_links_out_of_the_folder_are_outside(tmp_path):

@@ -140,8 +140,8 @@ def test_means_do_not_depend_on_the_sample(tiny, reference):
 def test_kl_references_are_executed_and_compared(tiny, reference):
     model = tiny("gpt2")
     runs, prompts = runs_of(model), prompt_set([8, 9, 8])
-    to_model = Metric("kl", Divergence(runs["M"], HERE), True)
-    to_half = Metric("kl", Divergence(runs["half"], Position("A")), True)
+    to_model = Metric("kl", Divergence(runs["M"]), True)
+    to_half = Metric("kl", Divergence(runs["half"], Place((Position("B"),)), "js"), True)
     requests = {runs["none"]: [to_model, to_half], runs["M"]: [to_model]}
     results = measure(model, prompts, requests, reference=reference)
     assert results[runs["M"], to_model] == pytest.approx([0, 0, 0], abs=1e-12)
@@ -157,10 +157,26 @@ def test_kl_references_are_executed_and_compared(tiny, reference):
     assert (results[runs["none"], to_half] > 0).all()
 
 
+def test_runs_may_be_compared_with_each_other(tiny, reference):
+    """Each with the next in a ring, and with itself."""
+    model = tiny("gpt2", "float64")
+    runs, prompts = runs_of(model), prompt_set([8, 9, 8])
+    ring = [runs["none"], runs["half"], runs["M"]]
+    metrics = [Metric("kl", Divergence(run), True) for run in ring]
+    requests = {ring[i]: [metrics[i], metrics[(i + 1) % 3]] for i in range(3)}
+    results = measure(model, prompts, requests, reference=reference)
+    for i, run in enumerate(ring):
+        assert results[run, metrics[i]] == pytest.approx(0, abs=1e-12)
+        alone = measure(model, prompts, {run: [metrics[(i + 1) % 3]]}, reference=reference)
+        compared = results[run, metrics[(i + 1) % 3]]
+        assert compared == pytest.approx(alone[run, metrics[(i + 1) % 3]], abs=1e-12)
+        assert (compared > 1e-4).all()
+
+
 def test_progress_counts_runs_times_prompts_up_to_the_end(tiny, reference):
     model = tiny("gpt2")
     runs, prompts = runs_of(model), prompt_set([8, 9, 8])
-    to_half = Metric("kl", Divergence(runs["half"], HERE), True)
+    to_half = Metric("kl", Divergence(runs["half"]), True)
     seen = []
     requests = {runs["none"]: [to_half], runs["M"]: [DIFFERENCE]}
     measure(model, prompts, requests, progress=lambda *at: seen.append(at), reference=reference)

@@ -93,17 +93,54 @@ def test_only_requested_positions_are_indexed():
     )
 
 
-def test_divergence_is_the_references_kl_to_this_run():
-    other = Run(
-        ModelReference("m", "m", None, False, "float32", Shape(1, 2, 2, 4, 2, 4, 4)),
-        "t",
-        None,
-        NOTHING,
-    )
-    flat = Outcome((2,), torch.zeros(2, 1, 4))
-    by_hand = [sum(0.25 * log(0.25 / p) for p in row[2].tolist()) for row in PROBABILITIES]
-    assert value(Divergence(other, END_HERE), references={other: flat}) == pytest.approx(by_hand)
-    assert value(Divergence(other, END_HERE), references={other: OUTCOME}) == pytest.approx([0, 0])
+OTHER = Run(
+    ModelReference("m", "m", None, False, "float32", Shape(1, 2, 2, 4, 2, 4, 4)), "t", None, NOTHING
+)
+FLAT = Outcome((0, 1, 2), torch.zeros(2, 3, 4))
+
+
+def flat_kl(row: list[float]) -> float:
+    return sum(0.25 * log(0.25 / p) for p in row)
+
+
+def flat_js(row: list[float]) -> float:
+    from_middle = sum(p * log(2 * p / (p + 0.25)) for p in row)
+    return (from_middle + sum(0.25 * log(0.5 / (p + 0.25)) for p in row)) / 2
+
+
+@pytest.mark.parametrize(("kind", "by_hand"), [("kl", flat_kl), ("js", flat_js)])
+def test_divergences_from_a_reference(kind, by_hand):
+    """Of what follows the prompt, or over the predictions of a span's tokens."""
+    rows = PROBABILITIES.tolist()
+    after = value(Divergence(OTHER, None, kind), references={OTHER: FLAT})
+    assert after == pytest.approx([by_hand(row[2]) for row in rows])
+    place = Place((Position("A", "last"), END_HERE))
+    span = Divergence(OTHER, place, kind)
+    first = (by_hand(rows[0][0]) + by_hand(rows[0][1])) / 2
+    assert value(span, references={OTHER: FLAT}) == pytest.approx([first, by_hand(rows[1][1])])
+    assert positions_read(span, PROMPTS) == {0, 1}
+    same = value(Divergence(OTHER, None, kind), references={OTHER: OUTCOME})
+    assert same == pytest.approx([0, 0], abs=1e-15)
+
+
+def test_kl_is_from_the_reference_and_js_from_neither():
+    def both(kind: str) -> tuple[float, float]:
+        there = value(Divergence(OTHER, None, kind), references={OTHER: FLAT})
+        back = value(Divergence(OTHER, None, kind), FLAT, {OTHER: OUTCOME})
+        return there[0], back[0]
+
+    one, other = both("kl")
+    assert one != pytest.approx(other, rel=0.01)
+    one, other = both("js")
+    assert one == pytest.approx(other, rel=1e-12)
+
+
+def test_js_is_at_most_log_2():
+    """Distributions that share nothing, with probabilities that underflow."""
+    logits = torch.tensor([[[0.0, -900.0, -1000.0, -900.0]], [[0.0, 0.0, -2000.0, -2000.0]]])
+    one, other = Outcome((2,), logits), Outcome((2,), logits.flip(2))
+    found = value(Divergence(OTHER, None, "js"), one, {OTHER: other})
+    assert found == pytest.approx([log(2), log(2)], rel=1e-15)
 
 
 def test_loss_predicts_the_tokens_of_the_place():
@@ -117,6 +154,8 @@ def test_loss_predicts_the_tokens_of_the_place():
 def test_loss_of_the_first_token_does_not_exist():
     with pytest.raises(NotMeasurable, match="which nothing predicts"):
         value(Loss(Place((Position("A"),))))
+    with pytest.raises(NotMeasurable, match="which nothing predicts"):
+        value(Divergence(OTHER, Place((Position("A"),))), references={OTHER: FLAT})
 
 
 def test_attention_sums_over_keys_and_averages_over_queries():

@@ -131,8 +131,10 @@ def smooth_metrics(whole: Run, compared: Run) -> list[Metric]:
         "difference": MetricOperation("-", difference),
         "probability": TokenScore("prob", "foil", HERE),
         "inside": TokenScore("logprob", "foil", A),
-        "from M": Divergence(whole, HERE),
-        "from another": Divergence(compared, Position("B", "first")),
+        "from M": Divergence(whole),
+        "from another": Divergence(compared, Place((B, HERE))),
+        "js from another": Divergence(compared, None, "js"),
+        "js from M": Divergence(whole, Place((B,)), "js"),
         "loss": Loss(Place((B, HERE))),
         "attention": AttentionScore(Node("head", 1, 2), Place((HERE,)), Place((A, B))),
         "early attention": AttentionScore(Node("head", 0, 1), Place((B, HERE)), Place((A,))),
@@ -507,7 +509,7 @@ def test_a_small_budget_changes_pieces_but_not_numbers(tiny):
     model, prompts, rng = tiny("qwen3", "float64"), alike(prompt_set([9] * 3), 3), random.Random(2)
     sets = [uniform(rng.getrandbits(model.architecture.size)) for _ in range(12)]
     runs = [Run(model.reference, "task", ABLATIONS[0], live) for live in sets]
-    metrics = [Metric("kl", Divergence(runs[0], HERE), True)]
+    metrics = [Metric("kl", Divergence(runs[0]), True)]
     least = max(needed({run: metrics}, prompts) for run in runs)
     requests = dict.fromkeys(runs, metrics)
     small = list(Planner(requests, prompts.prompts, Budget(least, 8)).pieces())

@@ -1,7 +1,8 @@
-"""Token sets in token ids: each text is one token, none is empty, answer and foil are apart."""
+"""Token sets in token ids: each member is one token, none is empty, answer and foil are apart."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from circuitlang.language import syntax
@@ -9,10 +10,12 @@ from circuitlang.language.tasks.mentions import free_names
 from circuitlang.language.tasks.prompt_problems import Problems, quoted
 from circuitlang.language.tasks.task_spec import TaskSpec, TokenSet
 from circuitlang.language.tasks.text import Bindings, Evaluator
-from circuitlang.language.tasks.text_values import printed
+from circuitlang.language.tasks.text_values import identity, shown
+from circuitlang.language.tasks.token_ids import TokenIds
 from circuitlang.language.tasks.tokenizer import PromptTokenizer
 
-_Texts = tuple[tuple[str, int | None], ...]
+# What is written, and the token that it is; None where it is none or several.
+_Members = tuple[tuple[str | TokenIds, int | None], ...]
 
 
 @dataclass
@@ -23,7 +26,7 @@ class AnswerTokens:
     tokenizer: PromptTokenizer
     evaluator: Evaluator
     problems: Problems
-    _known: dict[tuple[str | None, ...], _Texts] = field(default_factory=dict)
+    _known: dict[tuple[Hashable, ...], _Members] = field(default_factory=dict)
     _names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _checked: set[tuple[str, str, str]] = field(default_factory=set)
 
@@ -31,40 +34,49 @@ class AnswerTokens:
         """Token ids by set name; what is wrong goes into `problems`."""
         found = {}
         for name, tokens in self.task.tokens.items():
-            texts = self._texts(tokens, bindings)
-            if not texts:
+            members = self._members(tokens, bindings)
+            if not members:
                 self._report_empty(index, tokens, bindings)
-            for text, token in texts:
-                if token is None:
-                    self._report_split(index, tokens, text)
-            found[name] = tuple(dict.fromkeys(t for _, t in texts if t is not None))
+            for member, token in members:
+                if token is None and isinstance(member, str):
+                    self._report_split(index, tokens, member)
+                elif token is None:
+                    self._report_several(index, tokens, member)
+            found[name] = tuple(dict.fromkeys(t for _, t in members if t is not None))
         shared = set(found.get("answer", ())) & set(found.get("foil", ()))
         if shared:
             self._report_shared(index, min(shared), bindings)
         return found
 
-    def _texts(self, tokens: TokenSet, bindings: Bindings) -> _Texts:
+    def _members(self, tokens: TokenSet, bindings: Bindings) -> _Members:
         if tokens.name not in self._names:
             self._names[tokens.name] = tuple(sorted(free_names(tokens.value) & bindings.keys()))
         used = self._names[tokens.name]
-        key = (tokens.name, *(printed(bindings[name]) for name in used))
+        key = (tokens.name, *(identity(bindings[name]) for name in used))
         if key not in self._known:
-            texts = self.evaluator.texts(tokens.value, bindings)
-            self._known[key] = tuple((text, self.tokenizer.single(text)) for text in texts)
+            members = self.evaluator.members(tokens.value, bindings)
+            self._known[key] = tuple((member, self._token(member)) for member in members)
         return self._known[key]
 
+    def _token(self, member: str | TokenIds) -> int | None:
+        if isinstance(member, str):
+            return self.tokenizer.single(member)
+        return member.ids[0] if len(member.ids) == 1 else None
+
     def check_follows(self, index: int, template: str, text: str, bindings: Bindings) -> None:
-        """Warns when an answer, written right after its prompt, is read as other tokens.
+        """Warns when an answer, written right after the text, is read as other tokens.
 
         The prompts of a template end alike, so each answer is tried once per template.
         """
-        ids, _ = self.tokenizer.encode(text)
         for name in {"answer", "foil"} & self.task.tokens.keys():
             tokens = self.task.tokens[name]
-            for answer, token in self._texts(tokens, bindings):
-                if token is None or (template, name, answer) in self._checked:
+            for answer, token in self._members(tokens, bindings):
+                if token is None or isinstance(answer, TokenIds):
+                    continue
+                if (template, name, answer) in self._checked:
                     continue
                 self._checked.add((template, name, answer))
+                ids, _ = self.tokenizer.encode(text)
                 joined, _ = self.tokenizer.encode(text + answer)
                 if joined != (*ids, token):
                     self._report_merged(index, tokens, answer, joined[-2:])
@@ -117,9 +129,21 @@ class AnswerTokens:
         pattern = counted.span.text if isinstance(counted, syntax.StringLiteral) else '" {slot}"'
         return message, f"leave such values out: `where token_count({pattern}) == 1`"
 
+    def _report_several(self, index: int, tokens: TokenSet, member: TokenIds | str) -> None:
+        self.problems.add(
+            index,
+            "CL502",
+            tokens.name + " ids",
+            tokens.value.span,
+            lambda: (
+                f"A member of `{tokens.name}` is a sequence of token ids, not one token.",
+                "write `token_ids(column)` without `length`, or score `loss(label)` instead",
+            ),
+        )
+
     def _report_empty(self, index: int, tokens: TokenSet, bindings: Bindings) -> None:
         used = self._names[tokens.name]
-        values = ", ".join(f"{name} = {printed(bindings[name])}" for name in used)
+        values = ", ".join(f"{name} = {shown(bindings[name])}" for name in used)
         self.problems.add(
             index,
             "CL516",
@@ -134,7 +158,7 @@ class AnswerTokens:
 
     def _report_shared(self, index: int, token: int, bindings: Bindings) -> None:
         text = quoted(self.tokenizer.describe([token])[0])
-        slots = ", ".join(f"{name} = {printed(bindings[name])}" for name in self.task.slot_names)
+        slots = ", ".join(f"{name} = {shown(bindings[name])}" for name in self.task.slot_names)
         self.problems.add(
             index,
             "CL503",

@@ -11,11 +11,15 @@ from circuitlang.language.tasks.corruption import Corruptor, clean_bindings, is_
 from circuitlang.language.tasks.population import Assignment, random_stream
 from circuitlang.language.tasks.prompt_problems import Problems, quoted
 from circuitlang.language.tasks.task_spec import Corruption, TaskSpec
+from circuitlang.language.tasks.task_values import check_placed
 from circuitlang.language.tasks.template import Template
 from circuitlang.language.tasks.text import Evaluator
-from circuitlang.language.tasks.text_values import printed
+from circuitlang.language.tasks.text_values import Value, shown
 from circuitlang.language.tasks.tokenization import TokenChecks, Tokenized, label_spans, tokenize
 from circuitlang.language.tasks.tokenizer import PromptTokenizer
+
+# Characters; a sample is bounded by its number of prompts unless they are longer than this.
+USUAL_LENGTH = 1_000
 
 
 @dataclass
@@ -39,8 +43,8 @@ class Assembly:
 
     def prompt(self, index: int, template: Template, slots: Assignment) -> Prompt:
         """Raises `Reject`; what makes the prompt unusable otherwise goes into `problems`."""
-        values = tuple(printed(value) or "" for value in placed(template, slots))
-        clean = self._tokenize(template, values)
+        check_placed(template, slots, self.evaluator)
+        clean = self._tokenize(template, placed(template, slots))
         self.checks.clean(index, template, clean)
         corrupted = {
             corruption.name: self._corrupted(index, corruption, template, slots, clean)
@@ -48,11 +52,11 @@ class Assembly:
         }
         bindings = clean_bindings(template, slots)
         answers = self.answers.of(index, bindings)
-        self.answers.check_follows(index, template.name, clean.text, bindings)
+        self.answers.check_follows(index, template.name, clean.ending, bindings)
         return Prompt(
             index,
             template.name,
-            {name: printed(value) or "" for name, value in slots.items()},
+            {name: shown(value) for name, value in slots.items()},
             clean.text,
             clean.ids,
             label_spans(template, clean),
@@ -61,8 +65,10 @@ class Assembly:
             {name: tokens.ids for name, tokens in corrupted.items()},
         )
 
-    def _tokenize(self, template: Template, values: tuple[str, ...]) -> Tokenized:
-        return tokenize(template.render(values), self.tokenizer, self.bos)
+    def _tokenize(self, template: Template, values: tuple[Value, ...]) -> Tokenized:
+        tokens = tokenize(template, values, self.tokenizer, self.bos)
+        self.evaluator.spend(max(0, len(tokens.text) - USUAL_LENGTH), template.span)
+        return tokens
 
     def _corrupted(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
@@ -11,7 +11,8 @@ from circuitlang.language.tasks.task_spec import Corruption, Rewrite
 from circuitlang.language.tasks.task_values import rewrite_values
 from circuitlang.language.tasks.template import Template
 from circuitlang.language.tasks.text import Bindings, Evaluator
-from circuitlang.language.tasks.text_values import Value, printed
+from circuitlang.language.tasks.text_values import Value, identity
+from circuitlang.language.tasks.token_ids import Sequences
 
 MOST_REDRAWS = 1_000
 
@@ -44,26 +45,23 @@ class Corruptor:
 
     evaluator: Evaluator
     random_ones: set[str] = field(default_factory=set)
-    _domains: dict[tuple[str | None, ...], list[Value]] = field(default_factory=dict)
+    _domains: dict[tuple[Hashable, ...], list[Value] | Sequences] = field(default_factory=dict)
     _names: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
     def draw(
         self, corruption: Corruption, template: Template, slots: Bindings, random: Random
-    ) -> tuple[str, ...] | None:
-        """The text at each placeholder; None when no draw satisfied the corruption's `where`."""
+    ) -> tuple[Value, ...] | None:
+        """The value at each placeholder; None when no draw satisfied the corruption's `where`."""
         clean = clean_bindings(template, slots)
         domains = [(r.target, self._domain(corruption, r, clean)) for r in corruption.rewrites]
-        draws_at_random = any(len(domain) > 1 for _, domain in domains)
+        draws_at_random = any(_size(domain) > 1 for _, domain in domains)
         if draws_at_random:
             self.random_ones.add(corruption.name)
         for _ in range(MOST_REDRAWS if draws_at_random else 1):
-            new = {
-                target: domain[0] if len(domain) == 1 else domain[random.randrange(len(domain))]
-                for target, domain in domains
-            }
+            new = {target: _drawn(domain, random) for target, domain in domains}
             values = placed(template, slots, new)
             if self._satisfies(corruption, template, slots, new, values):
-                return tuple(printed(value) or "" for value in values)
+                return values
         return None
 
     def _satisfies(
@@ -80,11 +78,22 @@ class Corruptor:
         corrupted = {**slots, **labels, **new}
         return all(self.evaluator.condition(c, corrupted) for c in corruption.conditions)
 
-    def _domain(self, corruption: Corruption, rewrite: Rewrite, clean: Bindings) -> list[Value]:
+    def _domain(
+        self, corruption: Corruption, rewrite: Rewrite, clean: Bindings
+    ) -> list[Value] | Sequences:
         place = corruption.name, rewrite.target
         if place not in self._names:
             self._names[place] = tuple(sorted(free_names(rewrite.value) & clean.keys()))
-        key = (*place, *(printed(clean[name]) for name in self._names[place]))
+        key = (*place, *(identity(clean[name]) for name in self._names[place]))
         if key not in self._domains:
             self._domains[key] = rewrite_values(rewrite, clean, self.evaluator)
         return self._domains[key]
+
+
+def _size(domain: list[Value] | Sequences) -> int:
+    return domain.size if isinstance(domain, Sequences) else len(domain)
+
+
+def _drawn(domain: list[Value] | Sequences, random: Random) -> Value:
+    number = random.randrange(_size(domain)) if _size(domain) > 1 else 0
+    return domain.at(number) if isinstance(domain, Sequences) else domain[number]

@@ -1,4 +1,4 @@
-"""Data files that a spec reads: lists of lines, and columns of JSONL and CSV tables."""
+"""Data files that a spec reads: lists of lines, and columns of JSON, JSONL and CSV tables."""
 
 from __future__ import annotations
 
@@ -15,8 +15,13 @@ from circuitlang.language.source import Span
 from circuitlang.language.tasks.text_values import Number, Value
 
 LONGEST_LIST = 1_000_000
-_JSON = (".jsonl", ".ndjson")
+LONGEST_TEXT = 100_000
+_JSON_LINES = (".jsonl", ".ndjson")
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
+_LINE = 'a JSONL file has one object per line: {"column": "text"}'
+_WHOLE = 'write [{"column": "text"}, ...], or {"prompts": [...]} as AutoCircuit does'
+
+Record = dict[str, object]
 
 
 @dataclass
@@ -31,7 +36,11 @@ class DataFiles:
         """One text per line that is not empty."""
         if (name,) not in self._lists:
             written = self._text(name, span).split("\n")
-            self._lists[name,] = [line.strip() for line in written if line.strip()]
+            self._lists[name,] = [
+                self._bounded(line.strip(), f'"{name}", line {number},', span)
+                for number, line in enumerate(written, 1)
+                if line.strip()
+            ]
         return self._lists[name,]
 
     def rows(self, name: str, columns: tuple[str, ...], span: Span) -> list[Value]:
@@ -39,19 +48,21 @@ class DataFiles:
         key = (name, *columns)
         if key not in self._lists:
             self._lists[key] = [
-                self._pick(record, columns, f'"{name}", line {line}', span)
-                for line, record in self._records(name, span)
+                self._pick(record, columns, f'"{name}", {where}', span)
+                for where, record in self._records(name, span)
             ]
         return self._lists[key]
 
-    def _records(self, name: str, span: Span) -> Iterator[tuple[int, dict[str, object]]]:
+    def _records(self, name: str, span: Span) -> Iterator[tuple[str, Record]]:
         suffix = Path(name).suffix.lower()
-        if suffix in _JSON:
-            return self._json_records(self._text(name, span), name, span)
+        if suffix in _JSON_LINES:
+            return self._json_lines(self._text(name, span), name, span)
+        if suffix == ".json":
+            return self._json_list(self._text(name, span), name, span)
         if suffix in _SEPARATORS:
             return self._csv_records(self._text(name, span), _SEPARATORS[suffix], name, span)
         raise self._unusable(
-            f'"{name}" is neither JSONL nor CSV.', span, "use .jsonl, .csv or .tsv"
+            f'"{name}" is neither JSON nor CSV.', span, "use .jsonl, .json, .csv or .tsv"
         )
 
     def _text(self, name: str, span: Span) -> str:
@@ -70,32 +81,51 @@ class DataFiles:
 
     # ------------------------------------------------------------ tables
 
-    def _json_records(
-        self, text: str, name: str, span: Span
-    ) -> Iterator[tuple[int, dict[str, object]]]:
-        for line, written in enumerate(text.split("\n"), 1):
-            if not written.strip():
-                continue
-            try:
-                record = json.loads(written, parse_float=_exact, parse_int=_exact)
-            except (ValueError, RecursionError) as problem:
-                reason = problem.msg if isinstance(problem, json.JSONDecodeError) else "too deep"
-                raise self._unusable(
-                    f'"{name}", line {line}, is not JSON: {reason}.',
-                    span,
-                    'a JSONL file has one object per line: {"column": "text"}',
-                ) from problem
-            if not isinstance(record, dict):
-                raise self._unusable(
-                    f'"{name}", line {line}, is not a JSON object.',
-                    span,
-                    'write {"column": "text"}',
-                )
-            yield line, record
+    def _json_lines(self, text: str, name: str, span: Span) -> Iterator[tuple[str, Record]]:
+        for number, written in enumerate(text.split("\n"), 1):
+            if written.strip():
+                where = f"line {number}"
+                found = self._parsed(written, f'"{name}", {where},', span, _LINE)
+                yield where, self._object(found, f'"{name}", {where},', span)
+
+    def _json_list(self, text: str, name: str, span: Span) -> Iterator[tuple[str, Record]]:
+        """A list of objects, or, as AutoCircuit writes tasks, an object that has it as `prompts`."""
+        found = self._parsed(text, f'"{name}"', span, _WHOLE)
+        if isinstance(found, dict):
+            found = found.get("prompts")
+        if not isinstance(found, list):
+            raise self._unusable(f'"{name}" holds no list of objects.', span, _WHOLE)
+        for number, record in enumerate(found, 1):
+            where = f"entry {number}"
+            yield where, self._object(record, f'"{name}", {where},', span)
+
+    def _parsed(self, text: str, where: str, span: Span, help: str) -> object:
+        size = sum(map(text.count, "[{,"))
+        if size > LONGEST_LIST:
+            raise self.diagnostics.reject(
+                "CL302",
+                f"{where} holds up to {size:,} values; the limit is {LONGEST_LIST:,}.",
+                span,
+                "keep the part that the spec needs",
+            )
+        try:
+            return json.loads(text, parse_float=_exact, parse_int=_exact)
+        except (ValueError, RecursionError) as problem:
+            at = ""
+            reason = "it is nested too deeply"
+            if isinstance(problem, json.JSONDecodeError):
+                reason = problem.msg
+                at = f" (line {problem.lineno})" if "\n" in text else ""
+            raise self._unusable(f"{where} is not JSON: {reason}{at}.", span, help) from problem
+
+    def _object(self, found: object, where: str, span: Span) -> Record:
+        if not isinstance(found, dict):
+            raise self._unusable(f"{where} is not a JSON object.", span, 'write {"column": "text"}')
+        return found
 
     def _csv_records(
         self, text: str, separator: str, name: str, span: Span
-    ) -> Iterator[tuple[int, dict[str, object]]]:
+    ) -> Iterator[tuple[str, Record]]:
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
         try:
             for record in reader:
@@ -106,7 +136,7 @@ class DataFiles:
                         span,
                         "quote texts that hold the separator",
                     )
-                yield reader.line_num, dict(record)
+                yield f"line {reader.line_num}", dict(record)
         except csv.Error as problem:
             raise self._unusable(
                 f'"{name}", line {reader.line_num}, is not CSV: {problem}.',
@@ -114,26 +144,40 @@ class DataFiles:
                 "quote texts that hold the separator",
             ) from problem
 
-    def _pick(
-        self, record: dict[str, object], columns: tuple[str, ...], where: str, span: Span
-    ) -> Value:
+    def _pick(self, record: Record, columns: tuple[str, ...], where: str, span: Span) -> Value:
         values: list[Value] = []
         for column in columns:
             if column not in record:
                 known = ", ".join(record) or "none"
                 help = (
-                    suggestion(column, record) or "every line needs every column that is asked for"
+                    suggestion(column, record) or "every entry needs every column that is asked for"
                 )
                 raise self._unusable(
                     f"{where}, has no column `{column}`; its columns are {known}.", span, help
                 )
-            value = record[column]
-            if not isinstance(value, str | Number) or not _is_encodable(value):
-                raise self._unusable(
-                    f"{where}: `{column}` is neither text nor a number.", span, "write it as text"
-                )
-            values.append(value)
+            values.append(self._cell(record[column], f"{where}: `{column}`", span))
         return values[0] if len(values) == 1 else tuple(values)
+
+    def _cell(self, value: object, where: str, span: Span) -> Value:
+        if isinstance(value, list):
+            return [self._text_cell(member, where, span) for member in value]
+        return self._text_cell(value, where, span)
+
+    def _text_cell(self, value: object, where: str, span: Span) -> str | Number:
+        if not isinstance(value, str | Number) or not _is_encodable(value):
+            raise self._unusable(f"{where} is neither text nor a number.", span, "write it as text")
+        self._bounded(str(value), where, span)
+        return value
+
+    def _bounded(self, text: str, where: str, span: Span) -> str:
+        if len(text) > LONGEST_TEXT:
+            raise self.diagnostics.reject(
+                "CL302",
+                f"{where} has {len(text):,} characters; a text has at most {LONGEST_TEXT:,}.",
+                span,
+                "shorten it",
+            )
+        return text
 
 
 def _exact(written: str) -> Number:

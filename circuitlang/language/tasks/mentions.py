@@ -11,7 +11,7 @@ from circuitlang.language.diagnostics import Diagnostics, Reject, suggestion
 from circuitlang.language.syntax import Expression
 from circuitlang.language.tasks.interpolation import NAME, Hole, name_in, pieces
 
-FUNCTIONS = ("distinct", "token_count", "file", "rows")
+FUNCTIONS = ("distinct", "token_count", "token_ids", "file", "rows")
 
 Lookup = Callable[[str], "Expression | None"]
 
@@ -44,7 +44,8 @@ def mentions(
             yield from _generated(items, generator, bound)
         case syntax.Call():
             yield e
-            yield from _generated(e.arguments, e.generator, bound)
+            named = (value for _, value in e.named)
+            yield from _generated((*e.arguments, *named), e.generator, bound)
         case syntax.TupleExpression(items):
             for item in items:
                 yield from mentions(item, bound)
@@ -105,10 +106,6 @@ def unknown_name(name: syntax.Name, known: Iterable[str], diagnostics: Diagnosti
 
 def unknown_function(call: syntax.Call, diagnostics: Diagnostics) -> Reject:
     name = call.name.text
-    if name == "token_ids":
-        return diagnostics.reject(
-            "CL113", "`token_ids` is not supported yet.", call.span, "write the tokens as text"
-        )
     return diagnostics.reject(
         "CL101",
         f"There is no function `{name}` in a task.",

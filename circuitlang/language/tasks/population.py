@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from random import Random
 
 from circuitlang.language.syntax import Expression
 from circuitlang.language.tasks.mentions import free_names
-from circuitlang.language.tasks.task_spec import Row, TaskSpec
-from circuitlang.language.tasks.task_values import slot_rows
+from circuitlang.language.tasks.task_spec import Slot, TaskSpec
+from circuitlang.language.tasks.task_values import slot_values
 from circuitlang.language.tasks.text import Evaluator
 from circuitlang.language.tasks.text_values import Value
+from circuitlang.language.tasks.token_ids import Sequences
 
 LARGEST_COUNTED = 200_000
 MOST_ATTEMPTS = 200_000
@@ -35,8 +36,7 @@ class Population:
     An assignment's number has one digit per slot, in the mixed radix of the slots' sizes.
     """
 
-    names: tuple[tuple[str, ...], ...]
-    domains: tuple[tuple[Row, ...], ...]
+    slots: tuple[Slot, ...]
     levels: tuple[tuple[Expression, ...], ...]
     evaluator: Evaluator
     counted: tuple[int, ...] | None = None
@@ -44,51 +44,46 @@ class Population:
     @classmethod
     def of(cls, task: TaskSpec, evaluator: Evaluator) -> Population:
         """Raises `Reject`, as evaluation does."""
-        domains = tuple(
-            slot_rows(slot.names, slot.domain, evaluator, evaluator.diagnostics)
-            if slot.needs_tokenizer
-            else slot.rows
-            for slot in task.slots
-        )
-        names = tuple(slot.names for slot in task.slots)
-        levels: list[list[Expression]] = [[] for _ in range(len(names) + 1)]
+        slots = tuple(_for_model(slot, evaluator) for slot in task.slots)
+        levels: list[list[Expression]] = [[] for _ in range(len(slots) + 1)]
         for condition in task.conditions:
             used = free_names(condition)
-            level = max((i for i, own in enumerate(names, 1) if used.intersection(own)), default=0)
+            level = max(
+                (i for i, s in enumerate(slots, 1) if used.intersection(s.names)), default=0
+            )
             levels[level].append(condition)
-        open_population = cls(names, domains, tuple(map(tuple, levels)), evaluator)
+        open_population = cls(slots, tuple(map(tuple, levels)), evaluator)
         if open_population.product > LARGEST_COUNTED:
             return open_population
         counted = tuple(open_population._members(0, {}, 0))
-        return cls(names, domains, open_population.levels, evaluator, counted)
+        return replace(open_population, counted=counted)
 
     @property
     def product(self) -> int:
-        return prod(map(len, self.domains))
+        return prod(slot.size for slot in self.slots)
 
     def _members(self, level: int, bound: Assignment, code: int) -> Iterator[int]:
         """Depth first over the slots; each condition is tried as soon as its slots are bound."""
         if not self._holds(level, bound):
             return
         if not any(self.levels[level + 1 :]):
-            below = prod(map(len, self.domains[level:]))
+            below = prod(slot.size for slot in self.slots[level:])
             yield from range(code * below, (code + 1) * below)
             return
-        names, domain = self.names[level], self.domains[level]
-        for digit, row in enumerate(domain):
-            inner = {**bound, **dict(zip(names, row, strict=True))}
-            yield from self._members(level + 1, inner, code * len(domain) + digit)
+        slot = self.slots[level]
+        for digit in range(slot.size):
+            inner = {**bound, **dict(zip(slot.names, slot.row(digit), strict=True))}
+            yield from self._members(level + 1, inner, code * slot.size + digit)
 
     def _holds(self, level: int, bound: Assignment) -> bool:
         return all(self.evaluator.condition(c, bound) for c in self.levels[level])
 
     def assignment(self, code: int) -> Assignment:
-        rows: list[Row] = []
-        for domain in reversed(self.domains):
-            code, digit = divmod(code, len(domain))
-            rows.append(domain[digit])
-        pairs = zip(self.names, reversed(rows), strict=True)
-        return {name: value for names, row in pairs for name, value in zip(names, row, strict=True)}
+        found: dict[str, Value] = {}
+        for slot in reversed(self.slots):
+            code, digit = divmod(code, slot.size)
+            found |= zip(slot.names, slot.row(digit), strict=True)
+        return {name: found[name] for slot in self.slots for name in slot.names}
 
     def draws(self, random: Random) -> Iterator[Assignment]:
         """Distinct members in random order, each as likely as any other.
@@ -118,3 +113,13 @@ class Population:
             if all(self._holds(level, bound) for level in range(len(self.levels))):
                 misses = 0
                 yield code
+
+
+def _for_model(slot: Slot, evaluator: Evaluator) -> Slot:
+    """With the values that had to wait for the model's tokenizer and vocabulary."""
+    if not slot.needs_tokenizer and not slot.holds_token_ids:
+        return slot
+    found = slot_values(slot.names, slot.domain, evaluator, evaluator.diagnostics)
+    if isinstance(found, Sequences):
+        return replace(slot, sequences=found)
+    return replace(slot, rows=found)

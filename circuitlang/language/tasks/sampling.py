@@ -29,6 +29,7 @@ def draw(
     *,
     bos: int | None,
     context: int | None,
+    vocabulary: int | None = None,
     diagnostics: Diagnostics,
     samples: int | None = None,
     seed: int | None = None,
@@ -36,10 +37,14 @@ def draw(
 ) -> PromptSet | None:
     """The task's prompts for one model; None when a prompt cannot be used.
 
-    `samples` and `seed` replace the task's own. The references depend on the task's seed alone.
+    `context` is the most tokens the model reads, `vocabulary` the number of tokens it knows; what
+    is None is not checked. Raises `NeedsTokenizer` when the task needs more than the ids that a
+    `PromptTokenizer` without a file knows. `samples` and `seed` replace the task's own. The references depend on
+    the task's seed alone.
     """
     found = Diagnostics()
-    drawing = _Drawing(task, tokenizer, bos, context, found)
+    evaluator = Evaluator(task.scope, found, tokenizer.count, vocabulary)
+    drawing = _Drawing(task, tokenizer, bos, context, evaluator, found)
     try:
         prompts = drawing.prompt_set(
             task.sample if samples is None else samples,
@@ -59,20 +64,19 @@ class _Drawing:
     tokenizer: PromptTokenizer
     bos: int | None
     context: int | None
+    evaluator: Evaluator
     diagnostics: Diagnostics
 
     def prompt_set(self, samples: int, seed: int, references: int) -> PromptSet:
-        evaluator = Evaluator(self.task.scope, self.diagnostics, self.tokenizer.count)
-        population = Population.of(self.task, evaluator)
+        population = Population.of(self.task, self.evaluator)
+        self._check_context()
         counted = population.counted
         size = None if counted is None else len(counted) * len(self.task.templates)
-        sample, prompts = self._stream("sample", seed, samples, population, evaluator)
+        sample, prompts = self._stream("sample", seed, samples, population)
         self._check_number(len(prompts), samples, size)
         sample.problems.report(self.diagnostics, len(prompts), "prompts")
         sample.warn_of_idle_corruptions(self.diagnostics)
-        reference, donors = self._stream(
-            "references", self.task.seed, references, population, evaluator
-        )
+        reference, donors = self._stream("references", self.task.seed, references, population)
         if reference.problems.has_errors and not sample.problems.has_errors:
             reference.problems.report(
                 self.diagnostics, len(donors), "reference prompts for mean ablations"
@@ -86,11 +90,25 @@ class _Drawing:
             len(prompts) == size and not sample.corruptor.random_ones,
         )
 
+    def _check_context(self) -> None:
+        """Token ids alone may already be too many, and drawing long sequences takes time."""
+        for template in self.task.templates:
+            least = sum(self.task.token_length(p.slot) or 0 for p in template.placeholders)
+            least += self.bos is not None
+            if self.context is not None and least > self.context:
+                raise self.diagnostics.reject(
+                    "CL511",
+                    f"The token ids of a prompt are {least:,} tokens; "
+                    f"the model reads {self.context:,}.",
+                    template.span,
+                    "give `token_ids` a smaller `length`",
+                )
+
     def _stream(
-        self, name: str, seed: int, count: int, population: Population, evaluator: Evaluator
+        self, name: str, seed: int, count: int, population: Population
     ) -> tuple[Assembly, tuple[Prompt, ...]]:
         assembly = Assembly(
-            self.task, self.tokenizer, self.bos, self.context, evaluator, name, seed
+            self.task, self.tokenizer, self.bos, self.context, self.evaluator, name, seed
         )
         chosen = self._choose(population, count, seed, name)
         prompts = (assembly.prompt(i, template, slots) for i, (template, slots) in chosen)

@@ -13,9 +13,11 @@ from circuitlang.language.source import Span
 from circuitlang.language.syntax import Expression
 from circuitlang.language.tasks.mentions import Lookup, Scope, check_names, mentions
 from circuitlang.language.tasks.task_spec import Corruption, Rewrite, Row, Slot, TaskSpec, TokenSet
-from circuitlang.language.tasks.task_values import check_values, slot_rows
+from circuitlang.language.tasks.task_values import check_values, slot_values
 from circuitlang.language.tasks.template import Template, parse_template
-from circuitlang.language.tasks.text import Evaluator, NeedsTokenizer
+from circuitlang.language.tasks.text import Evaluator
+from circuitlang.language.tasks.token_ids import Sequences
+from circuitlang.language.tasks.tokenizer import NeedsTokenizer
 
 __all__ = ["TaskSpec", "resolve_task"]
 
@@ -96,16 +98,18 @@ class _Resolution:
                     slot.span.part(name),
                     "choose another name",
                 )
-        rows: tuple[Row, ...] = ()
+        found: tuple[Row, ...] | Sequences = ()
         needs_tokenizer = False
         if self._check_domain(slot):
             try:
-                rows = slot_rows(slot.names, slot.value, self.evaluator, self.diagnostics)
+                found = slot_values(slot.names, slot.value, self.evaluator, self.diagnostics)
             except NeedsTokenizer:
                 needs_tokenizer = True
             except Reject:
                 pass
-        return Slot(slot.names, slot.value, rows, needs_tokenizer, slot.span)
+        if isinstance(found, Sequences):
+            return Slot(slot.names, slot.value, (), False, slot.span, found)
+        return Slot(slot.names, slot.value, found, needs_tokenizer, slot.span)
 
     def _check_domain(self, slot: syntax.Slot) -> bool:
         slots = {

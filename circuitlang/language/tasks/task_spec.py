@@ -10,6 +10,7 @@ from circuitlang.language.syntax import Expression
 from circuitlang.language.tasks.mentions import Scope
 from circuitlang.language.tasks.template import Template
 from circuitlang.language.tasks.text_values import Value
+from circuitlang.language.tasks.token_ids import Sequences, TokenIds
 
 Row = tuple[Value, ...]
 
@@ -18,7 +19,8 @@ Row = tuple[Value, ...]
 class Slot:
     """One name, or several whose values go together.
 
-    `rows` stays empty where `needs_tokenizer`: the domain counts tokens.
+    `rows` stays empty where `needs_tokenizer`, because the domain counts tokens, and where the
+    values are `sequences` of token ids, which are too many to list.
     """
 
     names: tuple[str, ...]
@@ -26,6 +28,30 @@ class Slot:
     rows: tuple[Row, ...] = field(repr=False)
     needs_tokenizer: bool
     span: Span = field(compare=False, repr=False)
+    sequences: Sequences | None = None
+
+    @property
+    def size(self) -> int:
+        """How many values there are; 0 while they are not known."""
+        return len(self.rows) if self.sequences is None else self.sequences.size
+
+    def row(self, number: int) -> Row:
+        """One of the `size` values, from 0 on."""
+        return self.rows[number] if self.sequences is None else (self.sequences.at(number),)
+
+    @property
+    def holds_token_ids(self) -> bool:
+        return self.sequences is not None or any(
+            isinstance(part, TokenIds) for row in self.rows for part in row
+        )
+
+    def token_length(self, name: str) -> int | None:
+        """How many tokens each value of `name` is, where they are ids and equally many."""
+        if self.sequences is not None:
+            return self.sequences.length
+        parts = [row[self.names.index(name)] for row in self.rows]
+        lengths = {len(part.ids) if isinstance(part, TokenIds) else None for part in parts}
+        return lengths.pop() if len(lengths) == 1 else None
 
 
 @dataclass(frozen=True)
@@ -72,6 +98,12 @@ class TaskSpec:
         return tuple(name for slot in self.slots for name in slot.names)
 
     @property
+    def parts(self) -> tuple[str, ...]:
+        """What `task.part` can name: corruptions, and templates that have a name."""
+        named = (t.name for t in self.templates if t.name.isidentifier())
+        return (*self.corruptions, *named)
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Labels that every template has."""
         return tuple(
@@ -84,6 +116,19 @@ class TaskSpec:
     def some_labels(self) -> tuple[str, ...]:
         """Labels that at least one template has."""
         return tuple(dict.fromkeys(label for t in self.templates for label in t.labels))
+
+    def span_length(self, label: str) -> int | None:
+        """How many tokens a label covers, as far as that is known without a tokenizer."""
+        lengths = {
+            self.token_length(template.placeholders[template.labels[label]].slot)
+            for template in self.templates
+            if label in template.labels
+        }
+        return lengths.pop() if len(lengths) == 1 else None
+
+    def token_length(self, name: str) -> int | None:
+        """How many tokens each value of a slot is, where they are ids and equally many."""
+        return next((s.token_length(name) for s in self.slots if name in s.names), None)
 
     @property
     def ambiguous_labels(self) -> Mapping[str, tuple[str, ...]]:

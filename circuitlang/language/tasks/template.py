@@ -12,6 +12,8 @@ from circuitlang.language.diagnostics import Diagnostics, suggestion
 from circuitlang.language.edges import END
 from circuitlang.language.source import Span
 from circuitlang.language.tasks.interpolation import NAME, Hole, pieces, place
+from circuitlang.language.tasks.text_values import Value
+from circuitlang.language.tasks.token_ids import TokenIds
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Placeholder:
 
 @dataclass(frozen=True)
 class Rendered:
-    """A prompt's text and, per placeholder, the characters its value takes."""
+    """A piece of a prompt's text and, per placeholder, the characters its value takes."""
 
     text: str
     ranges: tuple[tuple[int, int], ...]
@@ -62,17 +64,26 @@ class Template:
                 found[placeholder.slot] = index
         return found
 
-    def render(self, values: Sequence[str]) -> Rendered:
-        """`values` holds one text per placeholder."""
-        text, ranges, remaining = "", [], iter(values)
+    def render(self, values: Sequence[Value]) -> tuple[Rendered | TokenIds, ...]:
+        """The prompt in pieces: token ids stand alone, all text between two of them together.
+
+        `values` holds one value per placeholder: text, a number or token ids.
+        """
+        found: list[Rendered | TokenIds] = []
+        ranges: list[tuple[int, int]] = []
+        text, remaining = "", iter(values)
         for segment in self.segments:
-            if isinstance(segment, str):
-                text += segment
-            else:
-                start = len(text)
-                text += next(remaining)
+            value = segment if isinstance(segment, str) else next(remaining)
+            if isinstance(value, TokenIds):
+                found += [Rendered(text, tuple(ranges))] if text or ranges else []
+                found.append(value)
+                text, ranges = "", []
+                continue
+            start = len(text)
+            text += str(value)
+            if isinstance(segment, Placeholder):
                 ranges.append((start, len(text)))
-        return Rendered(text, tuple(ranges))
+        return (*found, Rendered(text, tuple(ranges))) if text or ranges else tuple(found)
 
 
 def parse_template(

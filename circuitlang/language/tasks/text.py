@@ -8,7 +8,7 @@ from circuitlang.language import syntax
 from circuitlang.language.diagnostics import Diagnostics, Reject
 from circuitlang.language.source import Span
 from circuitlang.language.syntax import Expression
-from circuitlang.language.tasks.data_files import LONGEST_LIST, DataFiles
+from circuitlang.language.tasks.data_files import LONGEST_LIST, LONGEST_TEXT, DataFiles
 from circuitlang.language.tasks.interpolation import Hole, name_in, pieces
 from circuitlang.language.tasks.mentions import Scope, unknown_function, unknown_name
 from circuitlang.language.tasks.text_values import (
@@ -22,30 +22,37 @@ from circuitlang.language.tasks.text_values import (
     printed,
     without_repeats,
 )
+from circuitlang.language.tasks.token_id_calls import read_ids, sequences
+from circuitlang.language.tasks.token_ids import TokenIds
+from circuitlang.language.tasks.tokenizer import NeedsTokenizer
 
-LONGEST_TEXT = 100_000
 LARGEST_LIST = 20_000_000
+MOST_STEPS = 10_000_000
 
 Bindings = Mapping[str, Value]
 
 
-class NeedsTokenizer(Exception):
-    """The expression counts tokens and no tokenizer is at hand. Not a mistake of the spec."""
-
-
 class Evaluator:
-    """Evaluates under bindings; a mistake is recorded and raises `Reject`."""
+    """Evaluates under bindings; a mistake is recorded and raises `Reject`.
+
+    Without `token_count`, what counts tokens raises `NeedsTokenizer`; without `vocabulary`, the
+    number of the model's tokens, ids are not compared with it. All evaluations together take at
+    most `MOST_STEPS` steps, about a microsecond each.
+    """
 
     def __init__(
         self,
         scope: Scope,
         diagnostics: Diagnostics,
         token_count: Callable[[str], int] | None = None,
+        vocabulary: int | None = None,
     ) -> None:
         self.scope = scope
         self.diagnostics = diagnostics
         self.files = DataFiles(scope.folder, diagnostics)
+        self.vocabulary = vocabulary
         self._token_count = token_count
+        self._steps = 0
         self._counts: dict[str, int] = {}
         self._definitions: dict[str, Value] = {}
         self._open: list[str] = []
@@ -68,11 +75,25 @@ class Evaluator:
             raise self._mistyped("a condition", value, expression.span, "compare it: `... == ...`")
         return value
 
-    def texts(self, expression: Expression, bindings: Bindings) -> list[str]:
-        """The texts of a token set: one, or a list of them."""
+    def members(self, expression: Expression, bindings: Bindings) -> list[str | TokenIds]:
+        """The texts or token ids of a token set: one, or a list of them."""
         value = self.value(expression, bindings)
-        members = value if isinstance(value, list) else [value]
-        return [self._printed(member, expression.span) for member in members]
+        found = value if isinstance(value, list) else [value]
+        return [
+            member if isinstance(member, TokenIds) else self._printed(member, expression.span)
+            for member in found
+        ]
+
+    def spend(self, steps: int, span: Span) -> None:
+        """Counts work done for the task; raises `Reject` when it was too much."""
+        self._steps += steps
+        if self._steps > MOST_STEPS:
+            raise self.diagnostics.reject(
+                "CL302",
+                f"Working out the task takes more than {MOST_STEPS:,} steps.",
+                span,
+                "shorten its lists, or leave out `where` conditions that compare long lists",
+            )
 
     # ------------------------------------------------------------ one case per form
 
@@ -93,7 +114,7 @@ class Evaluator:
             case syntax.ListExpression():
                 return self._comprehension(e, bindings)
             case syntax.TupleExpression(items):
-                return tuple(self._value(item, bindings) for item in items)
+                return tuple(self._part(item, bindings) for item in items)
             case syntax.Call():
                 return self._call(e, bindings)
             case _:
@@ -104,6 +125,12 @@ class Evaluator:
                     e.span,
                     'texts stand in quotes: "..."',
                 )
+
+    def _part(self, e: Expression, bindings: Bindings) -> Value:
+        value = self._value(e, bindings)
+        if isinstance(value, tuple):
+            raise self._mistyped("text, a number or a list", value, e.span, "tuples do not nest")
+        return value
 
     def _name(self, name: syntax.Name, bindings: Bindings) -> Value:
         if name.text in bindings:
@@ -136,6 +163,7 @@ class Evaluator:
         length = sum(map(len, parts))
         if length > LONGEST_TEXT:
             raise self._too_large(f"{length:,} characters", LONGEST_TEXT, literal.span)
+        self.spend(length // 1_000, literal.span)
         return "".join(parts)
 
     def _binary(self, e: syntax.Binary, bindings: Bindings) -> Value:
@@ -171,6 +199,7 @@ class Evaluator:
         start, stop = int(first.value), int(last.value) + 1
         if stop - start > LONGEST_LIST:
             raise self._too_large(f"{stop - start:,} values", LONGEST_LIST, e.span)
+        self.spend(max(stop - start, 0), e.span)
         digits = first.text.lstrip("-")
         width = len(digits) if digits.isdigit() else 1
         return [Number(float(i), padded(i, width)) for i in range(start, stop)]
@@ -186,6 +215,7 @@ class Evaluator:
         right = self._value(e.right, bindings)
         if not isinstance(right, list) or isinstance(left, bool | list):
             raise self._clash(e, left, right)
+        self.spend(len(right), e.span)
         return any(compare("==", left, member) for member in right)
 
     def _arithmetic(self, e: syntax.Binary, left: Number, right: Number) -> Number:
@@ -208,9 +238,11 @@ class Evaluator:
             if len(left) + len(right) > LONGEST_LIST:
                 size = f"{len(left) + len(right):,} values"
                 raise self._too_large(size, LONGEST_LIST, e.span)
+            self.spend(len(left) + len(right), e.span)
             return without_repeats([*left, *right])
         if e.operator not in ("-", "&"):
             raise self._clash(e, left, right)
+        self.spend(len(left) + len(right), e.span)
         others = {key for member in right for key in keys(member)}
         keep_shared = e.operator == "&"
         return [m for m in left if others.isdisjoint(keys(m)) != keep_shared]
@@ -247,6 +279,7 @@ class Evaluator:
         size = outer * len(domain)
         if size > LONGEST_LIST:
             raise self._too_large(f"{size:,} combinations", LONGEST_LIST, span)
+        self.spend(2 * len(domain), span)
         for member in domain:
             bound = self._bind(loops[0], member)
             yield from self._rows(loops[1:], {**bindings, **bound}, size, span)
@@ -266,7 +299,11 @@ class Evaluator:
     # ------------------------------------------------------------ calls
 
     def _call(self, e: syntax.Call, bindings: Bindings) -> Value:
-        if e.named or e.clauses or (e.generator and e.name.text != "distinct"):
+        if (
+            (e.named and e.name.text != "token_ids")
+            or e.clauses
+            or (e.generator and e.name.text != "distinct")
+        ):
             raise self.diagnostics.reject(
                 "CL105",
                 f"`{e.name.text}` takes plain arguments here.",
@@ -280,6 +317,8 @@ class Evaluator:
                 return self._tokens_in(e, bindings)
             case "file":
                 return self.files.lines(self._strings(e, bindings, 1, 1)[0], e.span)
+            case "token_ids":
+                return self._token_ids(e, bindings)
             case "rows":
                 name, *columns = self._strings(e, bindings, 2, None)
                 return self.files.rows(name, tuple(columns), e.span)
@@ -294,6 +333,7 @@ class Evaluator:
             for argument in e.arguments:
                 value = self._value(argument, bindings)
                 members += value if isinstance(value, list) else [value]
+        self.spend(len(members), e.span)
         return len(without_repeats(members)) == len(members)
 
     def _tokens_in(self, e: syntax.Call, bindings: Bindings) -> Number:
@@ -301,8 +341,27 @@ class Evaluator:
         if self._token_count is None:
             raise NeedsTokenizer
         if text not in self._counts:
+            self.spend(1 + len(text), e.span)
             self._counts[text] = self._token_count(text)
         return number(self._counts[text])
+
+    def _token_ids(self, e: syntax.Call, bindings: Bindings) -> Value:
+        if len(e.arguments) != 1 or [name for name, _ in e.named] not in ([], ["length"]):
+            raise self.diagnostics.reject(
+                "CL105",
+                "`token_ids` takes token ids and, to draw several of them, a `length`.",
+                e.span,
+                "write `token_ids(1000..9999, length = 50)` or `token_ids(column)`",
+            )
+        value = self._value(e.arguments[0], bindings)
+        ids = read_ids(value, e.arguments[0].span, self.vocabulary, self.diagnostics)
+        self.spend(len(ids), e.span)
+        if e.named:
+            length = self._number(e.named[0][1], bindings)
+            return sequences(ids, length, e, self.diagnostics)
+        if len(ids) == 1 and not isinstance(value, list):
+            return TokenIds((ids[0],))
+        return [TokenIds((i,)) for i in ids]
 
     def _strings(
         self, e: syntax.Call, bindings: Bindings, least: int, most: int | None

@@ -9,6 +9,8 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Union
 
+from circuitlang.language.tasks.token_ids import Sequences, TokenIds
+
 _DECIMAL = re.compile(r"\d+(\.\d+)?")
 _ORDERINGS: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -39,7 +41,7 @@ class Number:
         return math.isfinite(self.value) and self.value == int(self.value)
 
 
-Value = Union[str, Number, bool, "tuple[Value, ...]", "list[Value]"]
+Value = Union[str, Number, bool, TokenIds, Sequences, "tuple[Value, ...]", "list[Value]"]
 
 
 def number(value: float, like: Iterable[Number] = ()) -> Number:
@@ -63,6 +65,10 @@ def kind(value: Value) -> str:
             return "text"
         case Number():
             return "a number"
+        case TokenIds():
+            return "token ids"
+        case Sequences():
+            return "a draw of token ids"
         case tuple():
             return "a tuple"
         case _:
@@ -74,6 +80,26 @@ def printed(value: Value) -> str | None:
     if isinstance(value, Number):
         return value.text
     return value if isinstance(value, str) else None
+
+
+def shown(value: Value) -> str:
+    """A slot's value as messages, reports and `per` have it."""
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def identity(value: Value) -> Hashable:
+    """The same for values that stand in prompts alike; of nested lists only the first level."""
+    if isinstance(value, tuple):
+        return tuple(map(_leaves, value))
+    return _leaves(value)
+
+
+def _leaves(value: Value) -> Hashable:
+    return tuple(map(_leaf, value)) if isinstance(value, list) else _leaf(value)
+
+
+def _leaf(value: Value) -> Hashable:
+    return value if isinstance(value, TokenIds) else printed(value)
 
 
 def compare(relation: str, left: Value, right: Value) -> bool | None:
@@ -94,6 +120,8 @@ def compare(relation: str, left: Value, right: Value) -> bool | None:
 
 
 def _equal(left: Value, right: Value) -> bool | None:
+    if isinstance(left, TokenIds) and isinstance(right, TokenIds):
+        return left == right
     if isinstance(left, tuple) and isinstance(right, tuple):
         parts = [_equal(a, b) for a, b in zip(left, right, strict=False)]
         return None if None in parts else len(left) == len(right) and all(parts)
@@ -122,9 +150,7 @@ def keys(value: Value) -> tuple[Hashable, ...]:
     """Two members of lists are the same when they share a key."""
     if isinstance(value, Number):
         return value.text, value.value
-    if isinstance(value, tuple):
-        return (tuple(printed(part) for part in value),)
-    return (printed(value),)
+    return (identity(value),)
 
 
 def without_repeats(values: Iterable[Value]) -> list[Value]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from circuitlang.language.tasks.prompt_problems import Problems, quoted, token_number
 from circuitlang.language.tasks.task_spec import Corruption
 from circuitlang.language.tasks.template import Placeholder, Rendered, Template
+from circuitlang.language.tasks.text_values import Value
+from circuitlang.language.tasks.token_ids import TokenIds
 from circuitlang.language.tasks.tokenizer import PromptTokenizer
 
 TokenSpan = tuple[int, int]
@@ -17,26 +20,54 @@ class Tokenized:
     """`spans` holds the tokens of each placeholder, None where its value has none.
 
     A token belongs to a placeholder when they share a character, so the space that
-    byte-level tokenizers put before a word belongs to the word's token.
+    byte-level tokenizers put before a word belongs to the word's token. A value that is all the
+    text there is has all its tokens. `texts` are the pieces that were put into tokens, each by
+    itself; `ending` is the one that the prompt ends in, or "" after token ids. `text` is the
+    prompt for people.
     """
 
     text: str
     values: tuple[str, ...]
     ids: tuple[int, ...]
     spans: tuple[TokenSpan | None, ...]
+    texts: tuple[str, ...]
+    ending: str
 
 
-def tokenize(rendered: Rendered, tokenizer: PromptTokenizer, bos: int | None) -> Tokenized:
-    ids, offsets = tokenizer.encode(rendered.text)
-    shift = 0 if bos is None else 1
-    spans = tuple(_overlap(offsets, start, stop, shift) for start, stop in rendered.ranges)
-    values = tuple(rendered.text[start:stop] for start, stop in rendered.ranges)
-    return Tokenized(rendered.text, values, ids if bos is None else (bos, *ids), spans)
+def tokenize(
+    template: Template, values: Sequence[Value], tokenizer: PromptTokenizer, bos: int | None
+) -> Tokenized:
+    """`values` holds one value per placeholder."""
+    ids: list[int] = [] if bos is None else [bos]
+    spans: list[TokenSpan | None] = []
+    texts: list[str] = []
+    shown, ending = "", ""
+    for piece in template.render(values):
+        start = len(ids)
+        if isinstance(piece, TokenIds):
+            ids += piece.ids
+            spans.append((start, len(ids)))
+            shown += tokenizer.text(piece.ids)
+            ending = ""
+        else:
+            found, offsets = tokenizer.encode(piece.text)
+            ids += found
+            spans += (_span(piece, place, offsets, start) for place in piece.ranges)
+            texts.append(piece.text)
+            shown += piece.text
+            ending = piece.text
+    return Tokenized(shown, tuple(map(str, values)), tuple(ids), tuple(spans), tuple(texts), ending)
 
 
-def _overlap(
-    offsets: tuple[tuple[int, int], ...], start: int, stop: int, shift: int
+def _span(
+    piece: Rendered,
+    place: tuple[int, int],
+    offsets: tuple[tuple[int, int], ...],
+    shift: int,
 ) -> TokenSpan | None:
+    start, stop = place
+    if (start, stop) == (0, len(piece.text)) and offsets:
+        return shift, shift + len(offsets)
     shared = [i for i, (a, b) in enumerate(offsets) if a < b and a < stop and b > start]
     return (shared[0] + shift, shared[-1] + 1 + shift) if shared and start < stop else None
 
@@ -75,9 +106,10 @@ class TokenChecks:
             )
         unknown = self.tokenizer.unknown
         if unknown is not None and unknown in tokens.ids:
-            for token, (start, stop) in zip(*self.tokenizer.encode(tokens.text), strict=True):
-                if token == unknown:
-                    self._report_unknown(index, template, tokens, quoted(tokens.text[start:stop]))
+            for text in tokens.texts:
+                for token, (start, stop) in zip(*self.tokenizer.encode(text), strict=True):
+                    if token == unknown:
+                        self._report_unknown(index, template, tokens, quoted(text[start:stop]))
 
     def _report_unplaced(
         self, index: int, written: Placeholder, label: str, tokens: Tokenized

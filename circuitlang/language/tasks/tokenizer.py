@@ -21,14 +21,22 @@ class UnusableTokenizer(Exception):
         self.reason = reason
 
 
+class NeedsTokenizer(Exception):
+    """Text has to be put into tokens and no tokenizer is at hand. Not a mistake of the spec."""
+
+
 @dataclass(frozen=True)
 class PromptTokenizer:
-    tokenizer: Tokenizer
+    """Without a `tokenizer` it knows token ids only, and raises `NeedsTokenizer` for text."""
+
+    tokenizer: Tokenizer | None = None
 
     @classmethod
     @cache
-    def open(cls, path: Path) -> PromptTokenizer:
-        """Read once per process. Raises `UnusableTokenizer`."""
+    def open(cls, path: Path | None) -> PromptTokenizer:
+        """Read once per process; None where a model has no file. Raises `UnusableTokenizer`."""
+        if path is None:
+            return cls()
         if not path.is_file():
             raise UnusableTokenizer(path, "there is no such file")
         from tokenizers import Tokenizer
@@ -43,6 +51,8 @@ class PromptTokenizer:
 
     def encode(self, text: str) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...]]:
         """The text's tokens, and for each the characters it came from."""
+        if self.tokenizer is None:
+            raise NeedsTokenizer
         encoding = self.tokenizer.encode(text, add_special_tokens=False)
         return tuple(encoding.ids), tuple(encoding.offsets)
 
@@ -58,7 +68,16 @@ class PromptTokenizer:
         """Each token as text; tokens that are part of a character keep their internal name."""
         return [self._shown(token) for token in ids]
 
+    def text(self, ids: Sequence[int]) -> str:
+        """The tokens read together, for people."""
+        if self.tokenizer is None:
+            return " ".join(self.describe(ids))
+        text: str = self.tokenizer.decode(ids, skip_special_tokens=False)
+        return text
+
     def _shown(self, token: int) -> str:
+        if self.tokenizer is None:
+            return f"<{token}>"
         text: str = self.tokenizer.decode([token], skip_special_tokens=False)
         if text and "\ufffd" not in text:
             return text
@@ -67,10 +86,7 @@ class PromptTokenizer:
     @cached_property
     def unknown(self) -> int | None:
         """The id that stands for every word outside the vocabulary."""
+        if self.tokenizer is None:
+            return None
         name = getattr(self.tokenizer.model, "unk_token", None)
         return self.tokenizer.token_to_id(name) if name else None
-
-    @property
-    def size(self) -> int:
-        """Number of entries of the vocabulary."""
-        return self.tokenizer.get_vocab_size(with_added_tokens=True)

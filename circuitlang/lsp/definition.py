@@ -1,0 +1,37 @@
+"""From a name to where it is defined: in the document, an imported file, the prelude."""
+
+from __future__ import annotations
+
+from lsprotocol import types
+from pygls.uris import from_fs_path
+
+from circuitlang.lsp.analysis import Analysis
+from circuitlang.lsp.answers import location
+from circuitlang.lsp.meaning import meaning
+
+
+def definition(analysis: Analysis, offset: int, uri: str) -> types.Location | None:
+    """Where the name at `offset` is defined; None for words of the language and unknown names."""
+    found = meaning(analysis, offset)
+    if found is None:
+        return None
+    if found.kind in ("symbol", "bound") and found.symbol is not None:
+        place = found.symbol.place
+        return types.Location(uri, analysis.text.range(place.start, place.end))
+    if found.kind == "imported" and found.module is not None:
+        return location(found.module.own[found.name][0].span.part(found.name), analysis, uri)
+    if found.kind == "measure":
+        return location(analysis.measures[found.name].span.part(found.name), analysis, uri)
+    if found.kind == "file":
+        return _start_of_file(analysis, found.name)
+    return None
+
+
+def _start_of_file(analysis: Analysis, name: str) -> types.Location | None:
+    folder = analysis.text.source.folder.resolve()
+    file = (folder / name).resolve()
+    if not file.is_relative_to(folder) or not file.is_file():
+        return None
+    nowhere = types.Position(0, 0)
+    uri = from_fs_path(str(file))
+    return types.Location(uri, types.Range(nowhere, nowhere)) if uri else None

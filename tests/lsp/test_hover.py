@@ -1,0 +1,92 @@
+"""What a place means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from circuitlang.language import functions
+from circuitlang.language.functions import is_function
+from circuitlang.language.grammar import RESERVED
+from circuitlang.lsp import words
+from circuitlang.lsp.analysis import Analysis
+from circuitlang.lsp.hover import hover
+from circuitlang.lsp.text import Text
+from tests.lsp.editor import FINE, at, cut, hovered
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("input -> ear", "ly", ["3 nodes", "a0.h0", "a1.h0"]),
+        ("circuit sm", "all", ["edges of 262", "input->a0.h0<q>", "@ END"]),
+        ("measure lo", "ses", ["loses(C: edges, K: edges) -> number", "what is lost without K"]),
+        ("e in edges(small): lo", "ses", ["drop(C, K) / effect", "(F(C) - F(C - K))"]),
+        ("loses(C, K) = drop(", "C", ["C: edges", "parameter of measure `loses`"]),
+        ("claim faith", "ful", ["F(small on likes under patch by diff", ">= limit"]),
+        ("claim ea", "ch", ["forall e in edges(small)", "F(small - e on likes"]),
+        ("metric di", "ff ", ["logit(answer) - logit(foil)", "Higher is better"]),
+        ("ablation pa", "tch", ["resample(other)", "on the corruption `other`"]),
+        ("ablation st", "ill", ["mean over the prompts of `other`, per template"]),
+        ("default by di", "ff", ["logit(answer) - logit(foil)"]),
+        ("under pa", "tch", ["resample(other)"]),
+        ("task li", "kes", ["2 templates", "`A1`", "`other`, `food`", "clean  "]),
+        ("slot ", "A =", ["2 values: `ann`, `bob`"]),
+        ('first  = "{A', ":A1}", ["2 values"]),
+        ('first  = "{A:A', "1}", ["position of task `likes`", "slot `A`", "2 prompts"]),
+        ("a1.h0 @ A", "2", ["position of task `likes`"]),
+        ("tokens fo", "il", ['tokens foil   = " rice"']),
+        ("resample(ot", "her)", ["corrupt other"]),
+        ("a1.", "h0 @ A2", ["head 0 of 4 in layer 1 of 3", "`@ A2`: its output there", "`early`"]),
+        ("a0.h", "[0,1]", ["2 nodes", "`a0.h0`, `a0.h1`"]),
+        ('model "to', 'y"', ["toy (shipped)", "3 layers of 4 heads and an MLP"]),
+        ("default b", "y diff", ["the metric that F averages"]),
+        ("claim each: for", "all", ["for every member"]),
+        ("forall ", "e in", ["one member of `edges(small)`"]),
+        ("early @ E", "ND", ["the last token of the prompt"]),
+        ("faithful: faith", "fulness", ["faithfulness(C: edges) -> number", "Built in"]),
+        ("b", "os yes", ["BOS token"]),
+        ("let li", "mit", ["let limit = 0.5"]),
+    ],
+)
+def test_hover(editor, likes, before, after, expected):
+    text = hovered(editor, likes, FINE, before, after)
+    for part in expected:
+        assert part in text, text
+
+
+@pytest.mark.parametrize(
+    ("line", "before", "after", "expected"),
+    [
+        ("group g = a9.h4", "a9.h", "4", "this model has layers 0..2"),
+        ("circuit c { m0 -> a1.h1.k }", "m0 -> a1.h1.", "k", "through k"),
+        ("circuit c { [m0] -> early.k }", "[m0] -> early.", "k", "what the head is found by"),
+        ("# CL308 is said here", "# CL3", "08", "the target of inference"),
+    ],
+)
+def test_hover_on_a_line_of_its_own(editor, uri, line, before, after, expected):
+    text = f"{FINE}{line}\n"
+    editor.open(uri, text)
+    assert expected in hovered(editor, uri, text, before, after)
+
+
+def test_hover_marks_what_it_is_about(editor, likes):
+    found = editor.ask("hover", likes, at(FINE, "claim faithful: faith", "fulness"))
+    assert cut(FINE, found.range) == "faithfulness"
+
+
+def test_shared_key_value_heads():
+    text = 'spec s "1"\nmodel "smollm2-135m"\ngroup g = a19.h4\n'
+    analysis = Analysis(Text(text, "s.circ", Path(), "utf-16"))
+    analysis.check()
+    shown, _ = hover(analysis, text.index("h4"))
+    assert "key-value head 1 of 3, shared with `a19.h3`, `a19.h5`" in shown
+
+
+def test_every_word_and_function_has_a_meaning():
+    assert set(words.KEYWORDS) == RESERVED
+    known = {*functions._HANDLERS, *functions.METRIC_FUNCTIONS, *functions.LATER}
+    assert known - set(words.CALLS) == set()
+    assert all(map(is_function, set(words.CALLS) - set(words.TEXT_CALLS) - {"F"}))
+    assert {*functions.BUILTIN_NAMES, "examples"} == set(words.BUILTINS)

@@ -1,0 +1,117 @@
+"""Definitions, the outline, imported files, formatting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from lsprotocol import types as t
+
+from tests.lsp.editor import FINE, IMPORTING, at, cut, hovered
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line"),
+    [
+        ("input -> ear", "ly", "group early ="),
+        ("faithfulness(sma", "ll)", "circuit small {"),
+        (">= lim", "it", "let limit ="),
+        ("e in edges(small): lo", "ses", "measure loses("),
+        ("drop(C, ", "K) / effect", "measure loses("),
+        ("by di", "ff under", "metric diff "),
+        ("under pa", "tch", "ablation patch ="),
+        ("resample(oth", "er)", "  corrupt other {"),
+        ("a1.h0 @ A", "2", "  prompt first "),
+        ("corrupt other { A", "1 =", "  prompt first "),
+        ("logit(ans", "wer) -", "  tokens answer ="),
+        ('answer = " {', 'X}"', "  slot X ="),
+        ("loses(small, ", "e)", "claim each:"),
+    ],
+)
+def test_definitions(editor, likes, before, after, line):
+    found = editor.ask("definition", likes, at(FINE, before, after))
+    assert found.uri == likes
+    assert FINE.split("\n")[found.range.start.line].startswith(line)
+
+
+def test_the_prelude_is_where_its_measures_are_defined(editor, likes):
+    found = editor.ask("definition", likes, at(FINE, ": faith", "fulness"))
+    path = Path(found.uri.removeprefix("file://"))
+    assert path.read_text().split("\n")[found.range.start.line].startswith("measure faithfulness")
+
+
+def test_words_of_the_language_are_defined_nowhere(editor, likes):
+    for before, after in (("default b", "y"), ("in edg", "es(small)"), ("early @ E", "ND")):
+        assert editor.ask("definition", likes, at(FINE, before, after)) is None
+
+
+@pytest.fixture
+def importing(editor, tmp_path):
+    (tmp_path / "likes.circ").write_text(FINE)
+    uri = (tmp_path / "more.circ").as_uri()
+    editor.open(uri, IMPORTING)
+    return uri
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line"),
+    [
+        ("(base.sma", "ll)", "circuit small {"),
+        ("base.lo", "ses(", "measure loses("),
+        ("on base.li", "kes", "task likes {"),
+        ('import "lik', "es", "# who likes what"),
+    ],
+)
+def test_definitions_in_imported_files(editor, importing, tmp_path, before, after, line):
+    assert editor.codes(importing) == []
+    found = editor.ask("definition", importing, at(IMPORTING, before, after))
+    assert found.uri == (tmp_path / "likes.circ").as_uri()
+    assert FINE.split("\n")[found.range.start.line].startswith(line)
+    assert editor.ask("definition", importing, at(IMPORTING, "claim again: faithfulness(ba", "se"))
+
+
+def test_hover_and_completion_of_imports(editor, importing):
+    shown = hovered(editor, importing, IMPORTING, "(base.sma", "ll)")
+    assert "edges of 262" in shown
+    assert "From `likes.circ`" in shown
+    shown = hovered(editor, importing, IMPORTING, "base.lo", "ses(")
+    assert "base.loses(C: edges, K: edges) -> number" in shown
+    text = IMPORTING + "claim x: drop(base."
+    editor.change(importing, 2, text)
+    found = editor.ask("completion", importing, at(text, "drop(base."))
+    assert {"small", "early", "likes", "loses"} <= {i.label for i in found.items}
+
+
+def test_the_outline(editor, likes):
+    found = {s.name: s for s in editor.symbols(likes)}
+    assert list(found) == [
+        '"toy"', "likes", "diff", "chance", "patch", "still", "early", "limit", "small", "loses",
+        "faithful", "each",
+    ]  # fmt: skip
+    inside = [(c.detail, c.name) for c in found["likes"].children]
+    assert inside[:4] == [("slot", "A"), ("slot", "X"), ("prompt", "first"), ("label", "A1")]
+    assert ("corrupt", "food") in inside
+    assert cut(FINE, found["early"].selection_range) == "early"
+    assert cut(FINE, found["early"].range) == "group early = [a0.h[0,1], a1.h0]"
+
+
+def test_the_outline_of_a_broken_text(editor, uri):
+    editor.open(
+        uri, 'task t {\n  slot A = [\n  prompt "{A:x} \ngroup = \ncircuit c { a ->\nlet z = (('
+    )
+    names = [s.name for s in editor.symbols(uri)]
+    assert names == ["t", "c", "z"]
+
+
+def test_formatting(editor, uri):
+    editor.open(uri, 'spec   likes   "1.0.0"\r\n# kept\r\nmodel "toy"{bos yes}\r\n')
+    (edit,) = editor.format(uri)
+    assert edit.new_text == 'spec likes "1.0.0"\n# kept\nmodel "toy" { bos yes }\n'
+    assert edit.range == t.Range(t.Position(0, 0), t.Position(3, 0))
+    editor.change(uri, 2, edit.new_text)
+    assert not editor.format(uri)
+
+
+def test_what_does_not_parse_is_not_formatted(editor, uri):
+    editor.open(uri, "spec   likes (\n")
+    assert not editor.format(uri)
