@@ -105,7 +105,10 @@ def _looks_like_ablation(ev: Evaluator, e: syntax.Call, env: Environment) -> boo
     bound = env.bindings.get(argument.text)
     if isinstance(bound, AblationValue):
         return True
-    return argument.text == "clean" or ev.definitions.is_corruption(argument.text)
+    if argument.text == "clean" or ev.definitions.is_corruption(argument.text):
+        return True
+    of_task = ev.definitions.task_part(argument.parts)
+    return of_task is not None and of_task[1] in of_task[0].corruptions
 
 
 def _mean_ablation(ev: Evaluator, e: syntax.Call, env: Environment) -> AblationValue:
