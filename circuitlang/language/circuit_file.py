@@ -12,16 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from circuitlang.language import syntax
 from circuitlang.language.architecture import INPUT, Architecture
+from circuitlang.language.circuit_edges import Selection, located, mask_of, selected
 from circuitlang.language.circuit_formats import (
     TOKEN,
     UNABLATED,
     BadCircuit,
     Listing,
-    Selection,
-    located,
-    mask_of,
     parse_circuit,
-    selected,
 )
 from circuitlang.language.diagnostics import Diagnostics, suggestion
 from circuitlang.language.edges import uniform
@@ -37,6 +34,7 @@ if TYPE_CHECKING:
 
 LARGEST = 64_000_000
 LEARNED_POSITIONS = frozenset({"gpt2"})
+ALL = Selection()
 OPTIONS = ("top", "threshold", "scores")
 
 
@@ -57,7 +55,7 @@ def edges_from(ev: Evaluator, e: syntax.Call, env: Environment) -> Edges:
             raise ev.diagnostics.reject(
                 problem.code, problem.message, name.span, problem.help
             ) from None
-        warn_of(listing, mask, name.span, ev.diagnostics)
+        warn_of_nothing(listing, mask, name.span, ev.diagnostics, selection)
         files[key] = CircuitFile(
             name.value,
             listing.format,
@@ -76,46 +74,65 @@ def circuit_of(listing: Listing, architecture: Architecture, selection: Selectio
     return mask_of(selected(listing, edges, selection), architecture.size)
 
 
-def warn_of(listing: Listing, mask: int, span: Span | None, diagnostics: Diagnostics) -> None:
-    """What can be read and is probably not meant."""
-    if not mask:
-        diagnostics.warn(
-            "CL207",
-            f"`{listing.file}` has no edge in its circuit.",
-            span,
-            "set `in_graph` true for the edges of the circuit"
-            if all(entry.score is None for entry in listing.entries)
-            else "take the best by score: `edges_from(..., top = 200)`",
-        )
-    elif listing.inputs == UNABLATED:
-        diagnostics.warn(
-            "CL212",
-            f"`{listing.file}` has no edge from the embeddings, which are never ablated where it "
-            "is from; here no node of its circuit would read them.",
-            span,
-            "declare them free: `default free input`",
-        )
+def warn_of_nothing(
+    listing: Listing,
+    mask: int,
+    span: Span | None,
+    diagnostics: Diagnostics,
+    selection: Selection = ALL,
+) -> None:
+    if mask:
+        return
+    if selection.by_score:
+        help = "lower the threshold"
+    elif any(entry.score for entry in listing.entries):
+        help = "take the best by score: `edges_from(..., top = 200)`"
+    else:
+        help = "set `in_graph` true for the edges of the circuit"
+    diagnostics.warn("CL207", f"`{listing.file}` has no edge in its circuit.", span, help)
 
 
-def note_inputs(
+def tell_of_inputs(
     files: Iterable[CircuitFile], run: Run, architecture: Architecture, diagnostics: Diagnostics
 ) -> None:
-    """Says of a file whose `input` lacks the position embedding where that makes a difference.
-
-    It does where the input is replaced by a constant. Resampled values, donors and means are of
-    the same position, and so have the same position embedding.
-    """
-    if run.ablation is None or run.ablation.kind not in ("zero", "constants"):
+    """Says of the files in a run whose convention of what `input` is makes a difference there."""
+    if run.ablation is None:
         return
-    if run.model.shape.family not in LEARNED_POSITIONS:
-        return
+    files = [file for file in files if file.model == run.model.name]
     dead = architecture.everything & ~run.live.lasting
-    if not dead & architecture.leaving(INPUT):
-        return
+    inputs = architecture.leaving(INPUT)
+    if not inputs & run.live.reach:
+        _warn_of_embeddings(files, run, diagnostics)
+    constant = run.ablation.kind in ("zero", "constants")
+    if constant and dead & inputs and run.model.shape.family in LEARNED_POSITIONS:
+        _note_positions(files, run, dead, diagnostics)
+
+
+def _warn_of_embeddings(files: list[CircuitFile], run: Run, diagnostics: Diagnostics) -> None:
+    """Of files without embeddings, where the run has their circuit and no edge from `input`."""
+    for file in files:
+        circuit = file.edges.reach
+        if file.inputs == UNABLATED and circuit and not circuit & ~run.live.reach:
+            diagnostics.warn(
+                "CL212",
+                f"`{file.name}` has no edge from the embeddings, which are never ablated where it "
+                "is from; here no node of its circuit would read them.",
+                file.span,
+                "declare them free: `default free input`",
+            )
+
+
+def _note_positions(
+    files: list[CircuitFile], run: Run, dead: int, diagnostics: Diagnostics
+) -> None:
+    """Of files whose `input` lacks the position embedding, which a constant replaces too.
+
+    Resampled values, donors and means are of the same position, and so have the same embedding.
+    """
     for file in files:
         circuit = file.edges.reach
         is_used = circuit & run.live.reach or not dead & ~circuit
-        if file.model == run.model.name and file.inputs == TOKEN and is_used:
+        if file.inputs == TOKEN and is_used:
             diagnostics.note(
                 "CL212",
                 f"`input` in `{file.name}` is the token embedding alone ({file.format}); here it "

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from circuitlang.language import sets, syntax
-from circuitlang.language.circuit_file import note_inputs
+from circuitlang.language.circuit_file import tell_of_inputs
 from circuitlang.language.constants import missing
 from circuitlang.language.diagnostics import suggestion
 from circuitlang.language.edges import END, EdgeSet, Position, uniform
@@ -103,7 +103,7 @@ class RunBuilder:
             context.free,
             context.free_names,
         )
-        note_inputs(ev.definitions.circuit_files.values(), found, ev.graph(env), ev.diagnostics)
+        tell_of_inputs(ev.definitions.circuit_files.values(), found, ev.graph(env), ev.diagnostics)
         return found
 
     def check_constants(

@@ -28,6 +28,7 @@ EXPECTED = {
 ELSEWHERE = {
     "CL006": ("a file of half a megabyte", "language/test_fuzz.py"),
     "CL206": ("a model that cannot be fetched", "test_cli.py"),
+    "CL213": ("a circuit with positions for another tool", "test_exchange.py"),
     "CL518": ("a tokenizer that merges across slots", "language/test_sampling.py"),
     "CL601": ("something in the way of the store", "test_store.py"),
     "CL602": ("a model without adapter", "test_plan.py"),
