@@ -147,9 +147,9 @@ def explain(
 
 
 def new(
-    file: Annotated[
-        Path, typer.Argument(help="the .circ file to write", metavar="[FILE]")
-    ] = Path("my_circuit"),
+    file: Annotated[Path, typer.Argument(help="the .circ file to write", metavar="[FILE]")] = Path(
+        "my_circuit"
+    ),
 ) -> None:
     """Write a commented spec that passes, to start from."""
     from circuitlang.new import write_new

@@ -5,14 +5,15 @@ characters where they can be broken. Of the author's layout these are kept: blan
 statements (one of several), comments, the spelling of strings and numbers, and a `corrupt` block
 or a block of one entry on one line, when it was and fits.
 
-- Expressions have the parentheses that they need, and those round an arrow in a sum or product.
+- Expressions have the parentheses that they need, those round an arrow in a sum or product, and
+  those round `&` and what it joins.
 - What does not fit is broken from the outside in: after the colon of a claim, then of a
   quantifier; before operators; in brackets, where names and literals fill the lines and anything
   else has a line each, tuples of one length in columns. Claims with a sentence or an expectation
   are always broken after the colon. Strings are never broken.
 - Adjacent definitions of one kind (no blank line between them) are aligned at `=`, edges at `->`,
   claims and reports after the colon, if each fits on one line and what stands before differs by
-  at most 8 characters. Metrics and ablations count as one kind.
+  at most 8 characters (16 before an arrow). Metrics and ablations count as one kind.
 - Comments behind adjacent lines are aligned; the others stand two blanks behind.
 """
 
@@ -35,7 +36,7 @@ from circuitlang.language.parse import parse
 from circuitlang.language.source import Source
 
 WIDTH = 100
-MOST_PADDING = 8
+MOST_PADDING, MOST_BEFORE_ARROWS = 8, 16
 # Empty settings and empty reasons are not in the tree.
 _DROPPED = ("{", "}", '""', '""""""')
 # A comment before one of these is put behind it.
@@ -204,8 +205,12 @@ def _write(entries: list[Entry], indent: int, found: list[Line]) -> None:
 
 def _separate(found: list[Line], blank: bool) -> None:
     """An empty line, but not at the start of the file or of a block."""
-    if blank and found and not found[-1].text.endswith("{"):
+    if blank and found and (_is_comment(found[-1]) or not found[-1].text.endswith("{")):
         found.append(Line(""))
+
+
+def _is_comment(line: Line) -> bool:
+    return line.text.lstrip().startswith("#")
 
 
 def _stays_on_one_line(entry: Entry, indent: int) -> bool:
@@ -228,20 +233,23 @@ class _Extent(NamedTuple):
     """Lines that may be aligned: their kind, and the widths of what they consist of.
 
     The first word (with the indentation), the shortest and the longest text between it and what is
-    aligned, and the longest behind. Lines `apart` from those before them begin a run.
+    aligned, and the longest behind. Lines `apart` from those before them begin a run, and so do
+    those that would need more than `padding` blanks.
     """
 
     kind: str
+    padding: int
     apart: bool
     word: int
     shortest: int
     longest: int
     rest: int
 
-    def joined(self, other: _Extent, most_padding: int) -> _Extent | None:
+    def joined(self, other: _Extent) -> _Extent | None:
         """Both together, None when they are not to be aligned."""
         both = _Extent(
             self.kind,
+            self.padding,
             self.apart,
             max(self.word, other.word),
             min(self.shortest, other.shortest),
@@ -250,14 +258,14 @@ class _Extent(NamedTuple):
         )
         alike = self.kind and self.kind == other.kind and not other.apart
         fits = both.word + both.longest + both.rest <= WIDTH
-        return both if alike and fits and both.longest - both.shortest <= most_padding else None
+        return both if alike and fits and both.longest - both.shortest <= self.padding else None
 
 
-def _runs(items: list[tuple[_Extent, _T]], most_padding: int) -> Iterator[list[_T]]:
+def _runs(items: list[tuple[_Extent, _T]]) -> Iterator[list[_T]]:
     run: list[_T] = []
     so_far: _Extent | None = None
     for extent, item in items:
-        so_far = so_far.joined(extent, most_padding) if so_far is not None else None
+        so_far = so_far.joined(extent) if so_far is not None else None
         if so_far is None and run:
             yield run
             run = []
@@ -269,7 +277,7 @@ def _runs(items: list[tuple[_Extent, _T]], most_padding: int) -> Iterator[list[_
 
 def _align_entries(entries: list[Entry], indent: int) -> None:
     extents = [(_extent(entry, indent), entry) for entry in entries]
-    for run in _runs(extents, MOST_PADDING):
+    for run in _runs(extents):
         word, column = max(map(_word, run)), max(map(_stem, run))
         for entry in run:
             if entry.mark is not None:
@@ -282,7 +290,8 @@ def _extent(entry: Entry, indent: int) -> _Extent:
     word, stem, width = _word(entry), _stem(entry), flat_width(entry.pieces)
     kind = entry.run if indent + width <= WIDTH else ""
     apart = entry.blank or any(note.blank for note in entry.notes)
-    return _Extent(kind, apart, indent + word, stem, stem, width - word - stem)
+    padding = MOST_BEFORE_ARROWS if kind == "edge" else MOST_PADDING
+    return _Extent(kind, padding, apart, indent + word, stem, stem, width - word - stem)
 
 
 def _word(entry: Entry) -> int:
@@ -299,7 +308,7 @@ def _stem(entry: Entry) -> int:
 
 
 def _align_comments(found: list[Line]) -> None:
-    for run in _runs([(_comment_extent(line), line) for line in found], WIDTH):
+    for run in _runs([(_comment_extent(line), line) for line in found]):
         column = max(map(_end, run))
         for line in run:
             if line.comment is not None:
@@ -308,10 +317,10 @@ def _align_comments(found: list[Line]) -> None:
 
 def _comment_extent(line: Line) -> _Extent:
     """Lines of code of one indentation stand together, with comments or without."""
-    code = line.text.lstrip()
-    kind = f"{len(line.text) - len(code)}" if code and not code.startswith("#") else ""
+    indentation = len(line.text) - len(line.text.lstrip())
+    kind = str(indentation) if line.text and not _is_comment(line) else ""
     rest = 2 + len(line.comment) if line.comment is not None else 0
-    return _Extent(kind, False, 0, _end(line), _end(line), rest)
+    return _Extent(kind, WIDTH, False, 0, _end(line), _end(line), rest)
 
 
 def _end(line: Line) -> int:

@@ -112,7 +112,9 @@ def measurements(part: Any) -> Iterator[forms.Measurement]:
 
 def _zero_without_reason(claim: forms.Claim, diagnostics: Diagnostics) -> None:
     used = (m.run.ablation for m in measurements(claim.formula))
-    if (claim.sentence or claim.expect) is None and any(a is not None and a.kind == "zero" for a in used):
+    if (claim.sentence or claim.expect) is None and any(
+        a is not None and a.kind == "zero" for a in used
+    ):
         diagnostics.warn(
             "CL403",
             f"Claim `{claim.name}` ablates with zeros, which no prompt produces, and gives no reason.",

@@ -1,6 +1,6 @@
 """Expressions back to text, with the parentheses that their precedence needs.
 
-An arrow in a sum or product of sets has parentheses too, though it binds tighter: `C - (a -> b)`.
+Where few know by heart what binds tighter there are more: `C - (a -> b)`, `A + (B & (C @ END))`.
 `Writer` gives the pieces that the formatter breaks into lines; `unparse` sets them on one line.
 """
 
@@ -172,7 +172,7 @@ class Writer:
             links.append(left)
             left = left.left
         self.open()
-        self.expression(left, _operand(left, e.operator, own + (not chain)))
+        self.expression(left, _operand(left, links[-1].operator, own + (not chain)))
         for link in reversed(links):
             gap = link.operator != ".."
             if gap:
@@ -308,9 +308,12 @@ def _strength(e: Expression) -> int:
 
 
 def _operand(e: Expression, operator: str, level: int) -> int:
-    """The level of an operand: an arrow in a sum or a product has parentheses."""
-    arrow = isinstance(e, syntax.Binary) and e.operator == "->"
-    return _POSTFIX if arrow and operator in "+-*/&" else level
+    """The level of an operand: arrows in sums and products, and `&` in sums, have parentheses."""
+    own = e.operator if isinstance(e, syntax.Binary) else None
+    if operator == "&" and own != "&":
+        return _ATOM
+    unfamiliar = own == "->" or (own == "&" and operator in "+-*/")
+    return _ATOM if unfamiliar and operator in "+-*/" else level
 
 
 def _place(argument: _Argument) -> int:

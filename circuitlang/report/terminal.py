@@ -71,7 +71,12 @@ def print_document(document: CheckDocument, console: Console, per_example: bool 
 
 
 def _claims(document: CheckDocument) -> Table:
-    table = Table(title=Text(document.title, style="italic"), title_justify="left", expand=False, pad_edge=False)
+    table = Table(
+        title=Text(document.title, style="italic"),
+        title_justify="left",
+        expand=False,
+        pad_edge=False,
+    )
     for heading in ("claim", "verdict", "value", "interval", "threshold", "n", "by"):
         right = heading in ("value", "n")
         table.add_column(heading, justify="right" if right else "left", overflow="fold")

@@ -144,6 +144,14 @@ def test_what_differs_by_more_than_eight_characters_is_not_aligned():
     )
 
 
+def test_arrows_may_differ_by_sixteen():
+    check(
+        "circuit c {\n  m0 -> m1\n  m[1,2,3,4,5] @ END -> m9\n  m0 -> m2\n}",
+        "circuit c {\n  m0                 -> m1\n  m[1,2,3,4,5] @ END -> m9\n"
+        "  m0                 -> m2\n}\n",
+    )
+
+
 def test_runs_end_at_blank_lines_but_not_at_comments():
     check(
         "let a = 1\n\nlet bbb = 1\n# between\nlet c = 2",
@@ -253,6 +261,9 @@ def test_calls_break_at_what_they_are_given():
         ("C - (a + b)", "C - (a + b)"),
         ("(a -> b) @ END", "(a -> b) @ END"),
         ("a -> (b @ END)", "a -> b @ END"),
+        ("A - b + A & b @ END", "A - b + (A & (b @ END))"),
+        ("(A & b) & c - d", "(A & b & c) - d"),
+        ("M - (movers @ END)", "M - movers @ END"),
         ("drop(C, (a -> b))", "drop(C, a -> b)"),
         ("- (1) * ((2))", "-1 * 2"),
         ("-(1 * 2)", "-(1 * 2)"),
@@ -323,6 +334,18 @@ task t {  # opens
 # end
 """,
     )
+
+
+def test_comments_are_aligned_behind_the_lines_of_a_paragraph():
+    check(
+        "group a = m0 # a\ngroup b = m[1..2]\ngroup c = m[1..12] # c\n\ngroup d = m3 # d",
+        "group a = m0        # a\ngroup b = m[1..2]\ngroup c = m[1..12]  # c\n\n"
+        "group d = m3  # d\n",
+    )
+
+
+def test_a_comment_that_ends_like_a_block():
+    check("# see {\n\nlet x = 1 # {\n\nlet y = 1", "# see {\n\nlet x = 1  # {\n\nlet y = 1\n")
 
 
 def test_comments_break_what_they_stand_in():
