@@ -239,7 +239,9 @@ def test_only_the_wanted_positions_have_logits(tiny, prompts):
     whole = run_live(model, tokens_of(prompts), range(9))
     some = run_live(model, tokens_of(prompts), (2, 8))
     assert some.logits.shape == (3, 2, model.shape.vocab)
-    assert torch.equal(some.logits, whole.logits[:, [2, 8]])
+    # A product of fewer rows may add in another order: the last bit, no more.
+    last_bit = torch.finfo(torch.float32).eps * float(whole.logits.abs().max())
+    assert float((some.logits - whole.logits[:, [2, 8]]).abs().max()) <= 4 * last_bit
     assert run_live(model, tokens_of(prompts)).logits.shape[1] == 0
 
 
