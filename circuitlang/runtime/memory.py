@@ -17,6 +17,10 @@ def usual_budget(model: LoadedModel) -> int:
     return free // 2
 
 
+SIGNS = ("allocate memory", "out of memory", "ALLOC_FAILED")
+"""What the host's allocator, CUDA and its libraries say where no type tells."""
+
+
 def is_out_of_memory(error: Exception) -> bool:
     known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-    return known or "allocate memory" in str(error)
+    return known or any(sign in str(error) for sign in SIGNS)

@@ -89,8 +89,6 @@ def load(reference: ModelReference, base: Path, device: str, progress: Progress)
             name, f"dtype {reference.dtype!r} is not supported", 'dtype "float32"'
         )
     found = _found(reference, base, progress)
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
     progress(f"loading {found.title}")
     with quiet(), explained(name):
         plain = _pretrained(reference, found).to(device=where, dtype=dtype).eval()
@@ -112,6 +110,8 @@ def _device(name: str, device: str) -> torch.device:
         where = torch.device(device)
     except RuntimeError as error:
         raise ModelUnavailable(name, f"there is no device {device!r}", "--device cpu") from error
+    if where.type not in ("cpu", "cuda"):
+        raise ModelUnavailable(name, f"models do not run on {device!r}", "--device cpu")
     if where.type == "cuda" and not torch.cuda.is_available():
         raise ModelUnavailable(name, "this machine has no CUDA device", "--device cpu")
     if where.type == "cuda" and (where.index or 0) >= torch.cuda.device_count():
@@ -219,6 +219,9 @@ def _twin(plain: Any) -> Any:
         twin = type(plain)(config)
     twin.to(first.dtype)
     twin.load_state_dict(state, assign=True)
+    for name, buffer in plain.named_buffers():  # what is computed here may be rounded otherwise
+        owner, _, own = name.rpartition(".")
+        setattr(twin.get_submodule(owner), own, buffer)
     return twin.eval().requires_grad_(False)
 
 

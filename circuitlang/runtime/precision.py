@@ -1,9 +1,14 @@
-"""Keeps float64 models in float64, where transformers and TransformerLens go down to float32."""
+"""Keeps models in their own precision.
+
+Float64 stays float64, where transformers and TransformerLens go down to float32; products of
+float32 matrices are not rounded to TF32 or bfloat16, whatever the process allows elsewhere.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,9 +32,34 @@ def _widened(value: Any) -> Any:
     return torch.float64 if value is torch.float32 else value
 
 
-def precision(dtype: torch.dtype) -> AbstractContextManager[Any]:
+@contextmanager
+def precision(dtype: torch.dtype) -> Iterator[None]:
     """The context in which a model of `dtype` runs."""
-    context: Callable[[], AbstractContextManager[Any]] = (
-        _NoDowncast if dtype == torch.float64 else nullcontext
-    )
-    return context()
+    with _exact_products(), _NoDowncast() if dtype == torch.float64 else nullcontext():
+        yield
+
+
+@contextmanager
+def _exact_products() -> Iterator[None]:
+    restore = _as_it_is()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        restore()
+
+
+def _as_it_is() -> Callable[[], None]:
+    """Sets the precision of products to what it is now."""
+    try:
+        return partial(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+    except RuntimeError:  # it was set by torch's newer switches, one for each backend
+        backends: Any = torch.backends
+        switches = (backends.cuda.matmul, backends.mkldnn.matmul)
+        settings = [switch.fp32_precision for switch in switches]
+
+    def restore() -> None:
+        for switch, setting in zip(switches, settings, strict=True):
+            switch.fp32_precision = setting
+
+    return restore
