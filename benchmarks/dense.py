@@ -55,7 +55,7 @@ class DenseTwin:
     """Dense runs of one model. Places are prompts times positions, flattened."""
 
     def __init__(self, model: LoadedModel) -> None:
-        self.graph = model.architecture
+        self.graph, self.device = model.architecture, model.device
         self.parts = PARTS[model.shape.family](model.plain)
         counts = self.graph.counts
         self._receivers = np.repeat(np.arange(len(counts)), counts)
@@ -77,21 +77,25 @@ class DenseTwin:
     def outputs(self, tokens: Tensor) -> Tensor:
         """All senders' outputs in an ordinary run: [sender, place, d_model]."""
         shape = (len(self.graph.senders), tokens.numel(), self.graph.shape.d_model)
-        return -self._forward(tokens, self._absent(self.graph.everything), torch.zeros(shape))[1]
+        nothing = torch.zeros(shape, device=self.device)
+        return -self._forward(tokens, self._absent(self.graph.everything), nothing)[1]
 
     def ablated(self, ablation: Ablation, prompts: PromptSet) -> Tensor:
         """What senders outside the circuit carry under an ablation: [sender, place, d_model]."""
         if ablation.kind == "zero":
-            return torch.zeros_like(self.outputs(token_ids(prompts.prompts, None)))
+            return torch.zeros_like(self._outputs_on(prompts.prompts, None))
         if ablation.kind == "resample":
-            return self.outputs(token_ids(prompts.prompts, ablation.corruption))
+            return self._outputs_on(prompts.prompts, ablation.corruption)
         return torch.cat([self._mean(ablation, prompts, prompt) for prompt in prompts.prompts], 1)
 
     def _mean(self, ablation: Ablation, prompts: PromptSet, prompt: Prompt) -> Tensor:
         key = mean_key(ablation, prompt)
         group = [one for one in prompts.references if mean_key(ablation, one) == key]
-        outputs = self.outputs(token_ids(group, ablation.corruption))
+        outputs = self._outputs_on(group, ablation.corruption)
         return outputs.view(len(outputs), len(group), -1, outputs.shape[-1]).mean(1)
+
+    def _outputs_on(self, prompts: Sequence[Prompt], corruption: str | None) -> Tensor:
+        return self.outputs(token_ids(prompts, corruption).to(self.device))
 
     def _absent(self, mask: int) -> Tensor:
         """1 for every edge outside the mask: [receiver, sender]."""
@@ -100,7 +104,7 @@ class DenseTwin:
         present = np.unpackbits(packed, count=self.graph.size, bitorder="little")
         absent = np.zeros((len(self.graph.receivers), len(self.graph.senders)), np.float32)
         absent[self._receivers, self._senders] = 1 - present
-        return torch.from_numpy(absent)
+        return torch.from_numpy(absent).to(self.device)
 
     def _forward(self, tokens: Tensor, absent: Tensor, ablated: Tensor) -> tuple[Tensor, Tensor]:
         """The residual stream [place, d_model] after all layers, and every sender's ablated minus
@@ -185,14 +189,14 @@ def _llama(plain: Any) -> Parts:
         return Layer(
             block.input_layernorm,
             torch.cat([projection(port) for port in ports]).contiguous(),
-            torch.zeros(3 * heads, 1, config.head_dim),
+            output.new_zeros(3 * heads, 1, config.head_dim),
             output.T.contiguous().view(heads, config.head_dim, -1),
             0.0,
             lambda x: block.mlp(block.post_attention_layernorm(x)),
         )
 
     def rotate(x: Tensor) -> Tensor:
-        cos, sin = body.rotary_emb(x, torch.arange(x.shape[-2])[None])
+        cos, sin = body.rotary_emb(x, torch.arange(x.shape[-2], device=x.device)[None])
         low, high = x.chunk(2, -1)
         turned: Tensor = x * cos[0] + torch.cat([-high, low], -1) * sin[0]
         return turned

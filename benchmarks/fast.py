@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
+
 from circuitlang.compiler.arithmetic import NODES, flops
 from circuitlang.compiler.collect import Requests
 from circuitlang.language.prompt import PromptSet
@@ -36,16 +38,23 @@ class Measured:
         return self.compile_seconds + self.execute_seconds
 
 
+def now(device: torch.device) -> float:
+    """Seconds, once the device has done all that it was asked to."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
 def fast(model: LoadedModel, prompts: PromptSet, requests: Requests) -> Measured:
     """Compiles and executes all requests."""
-    started = time.perf_counter()
+    started = now(model.device)
     execution = PlannedExecution(model, prompts, requests, MEMORY, len(prompts.prompts))
     pieces = list(execution.planner.pieces())
-    compiled = time.perf_counter()
+    compiled = now(model.device)
     results: dict[tuple[Run, Metric], Vector] = {}
     for _, found in execution.results(lambda pairs, share: None):
         results |= found
-    done = time.perf_counter()
+    done = now(model.device)
     demands = [piece.plan.schedule.demand for piece in pieces]
     return Measured(
         compiled - started,

@@ -1,4 +1,4 @@
-"""Random prompts: 8 of 16 tokens, of which a corruption changes the one at position 8."""
+"""Random prompts of 16 tokens, of which a corruption changes the one at position 8."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ LOGIT_DIFFERENCE = Metric(
 )
 
 
-def random_prompts(vocabulary: int, rng: random.Random) -> PromptSet:
+def random_prompts(vocabulary: int, rng: random.Random, number: int = PROMPTS) -> PromptSet:
     """As many prompts as reference prompts, in the vocabulary's ids."""
-    drawn = [_prompt(index, vocabulary, rng) for index in range(2 * PROMPTS)]
-    prompts, references = tuple(drawn[:PROMPTS]), tuple(drawn[PROMPTS:])
+    drawn = [_prompt(index, vocabulary, rng) for index in range(2 * number)]
+    prompts, references = tuple(drawn[:number]), tuple(drawn[number:])
     return PromptSet(TASK, (TEMPLATE,), prompts, references, None, False)
 
 

@@ -45,40 +45,51 @@ class Workload:
 
 
 @dataclass(frozen=True)
+class Setting:
+    """Where rows are measured, and on how many prompts."""
+
+    device: str = "cpu"
+    prompts: int = PROMPTS
+
+
+@dataclass(frozen=True)
 class Row:
-    """`large` rows are measured on one seed. Targets: at most so many plain forwards, at least so
-    many times less than the dense twin."""
+    """`large` rows are measured on one seed, and those that are not `usual` only where they are
+    asked for. Targets: at most so many plain forwards, at least so many times less than the dense
+    twin."""
 
     name: str
-    build: Callable[[int], Workload]
+    build: Callable[[int, Setting], Workload]
     large: bool = True
+    usual: bool = True
     forwards: float | None = None
     dense: float | None = None
 
 
-def minimality(edges: int, seed: int) -> Workload:
+def minimality(edges: int, seed: int, setting: Setting) -> Workload:
     """C and C - e for every edge e of a random circuit."""
-    model, rng = models.random_gpt2(), random.Random(seed)
+    model, rng = models.random_gpt2(setting.device), random.Random(seed)
     graph = model.architecture
     sizes = (
         (PUBLISHED_HEADS, PUBLISHED_MLPS) if edges == PUBLISHED_EDGES else usual_nodes(graph, edges)
     )
     circuit = connected_circuit(graph, draw_nodes(graph, *sizes, rng), edges, rng)
-    return _patched(model, each_edge_left_out(circuit), rng)
+    return _patched(model, each_edge_left_out(circuit), setting.prompts, rng)
 
 
-def completeness(seed: int) -> Workload:
+def completeness(seed: int, setting: Setting) -> Workload:
     """C - K and M - K for random sets K of the nodes of a random circuit."""
-    model, rng = models.random_gpt2(), random.Random(seed)
+    model, rng = models.random_gpt2(setting.device), random.Random(seed)
     graph = model.architecture
     nodes = draw_nodes(graph, PUBLISHED_HEADS, PUBLISHED_MLPS, rng)
     circuit = connected_circuit(graph, nodes, PUBLISHED_EDGES, rng)
-    return _patched(model, subsets_left_out(circuit, SUBSETS, graph, rng), rng)
+    masks = subsets_left_out(circuit, SUBSETS, graph, rng)
+    return _patched(model, masks, setting.prompts, rng)
 
 
-def ioi_mix(seed: int) -> Workload:
+def ioi_mix(seed: int, setting: Setting) -> Workload:
     """All runs of `ioi.circ`, and C - K and M - K for random sets K of its nodes."""
-    model, rng = models.random_gpt2(), random.Random(seed)
+    model, rng = models.random_gpt2(setting.device), random.Random(seed)
     front = _sound(resolve_file(IOI_MIX, lambda reference, revision, base: model.found))
     assert front.resolved is not None
     needed = needed_runs(front, (form for form, _ in front.asked))
@@ -87,24 +98,33 @@ def ioi_mix(seed: int) -> Workload:
     masks = subsets_left_out(circuit, IOI_SUBSETS, model.architecture, rng)
     return Workload(
         model,
-        random_prompts(model.shape.vocab, rng),
+        random_prompts(model.shape.vocab, rng, setting.prompts),
         {**_requests(like, masks), **needed.requests},
     )
 
 
-def smollm2_ioi(seed: int) -> Workload:
+def smollm2_ioi(seed: int, setting: Setting) -> Workload:
     """Every edge of the circuit of `specs/smollm2/ioi.circ`, on prompts of its task."""
-    options = Options(samples=8 * PROMPTS, seed=seed, claims=("faithful",))
+    options = Options(samples=8 * setting.prompts, seed=seed, claims=("faithful",))
     front = _sound(fetched_front(SMOLLM2_IOI, options, Silent()))
     assert front.resolved is not None
     measured = _measured(front, "faithful")
     drawn = front.prompts[measured.run.task, measured.run.model.name]
     masks = each_edge_left_out(front.resolved.spec.circuits["ioi"].mask)
     return Workload(
-        models.smollm2(),
-        replace(drawn, prompts=_of_one_length(drawn.prompts, PROMPTS)),
+        models.smollm2(setting.device),
+        replace(drawn, prompts=_of_one_length(drawn.prompts, setting.prompts)),
         _requests(measured, masks),
     )
+
+
+def smollm2_shape(seed: int, setting: Setting) -> Workload:
+    """Every edge of the same circuit in a model of random weights, on random prompts."""
+    model, rng = models.random_smollm2(setting.device), random.Random(seed)
+    front = _sound(resolve_file(SMOLLM2_IOI, lambda reference, revision, base: model.found))
+    assert front.resolved is not None
+    circuit = front.resolved.spec.circuits["ioi"].mask
+    return _patched(model, each_edge_left_out(circuit), setting.prompts, rng)
 
 
 def rows() -> dict[str, Row]:
@@ -118,6 +138,7 @@ def rows() -> dict[str, Row]:
         Row("ioi-mix", ioi_mix),
         *growth,
         Row("smollm2", smollm2_ioi, forwards=165),
+        Row("smollm2-shape", smollm2_shape, usual=False),
     ]
     return {row.name: row for row in found}
 
@@ -159,11 +180,13 @@ def _leaving(nodes: Iterable[Node], graph: Architecture) -> int:
     return mask
 
 
-def _patched(model: LoadedModel, masks: Iterable[int], rng: random.Random) -> Workload:
+def _patched(
+    model: LoadedModel, masks: Iterable[int], prompts: int, rng: random.Random
+) -> Workload:
     run = Run(model.reference, TASK, PATCH, uniform(0))
     return Workload(
         model,
-        random_prompts(model.shape.vocab, rng),
+        random_prompts(model.shape.vocab, rng, prompts),
         _requests(Measurement(run, LOGIT_DIFFERENCE), masks),
     )
 

@@ -23,6 +23,10 @@ class Line:
     seed: int
     reading: Reading
 
+    @property
+    def title(self) -> str:
+        return self.row.name if self.row.large else f"{self.row.name}, seed {self.seed}"
+
 
 @dataclass(frozen=True)
 class Column:
@@ -97,16 +101,33 @@ CAPTION = (
 )
 
 
-def table(lines: Sequence[Line]) -> Table:
-    machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    found = Table(caption=f"{CAPTION} On {machine}.", caption_justify="left")
+def machine(device: str) -> str:
+    """What the numbers are of, in words."""
+    host = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else "the CPU"
+    return f"{name} ({host})"
+
+
+def table(lines: Sequence[Line], device: str = "cpu") -> Table:
+    found = Table(caption=f"{CAPTION} On {machine(device)}.", caption_justify="left")
     found.add_column("row", no_wrap=True)
     for column in COLUMNS:
         found.add_column(column.title, justify="right")
     for line in lines:
-        name = line.row.name if line.row.large else f"{line.row.name}, seed {line.seed}"
-        found.add_row(name, *(_cell(column, line) for column in COLUMNS))
+        found.add_row(line.title, *(_cell(column, line) for column in COLUMNS))
     return found
+
+
+def markdown_head() -> str:
+    titles = ["row", *(column.title.replace("\n", " ") for column in COLUMNS)]
+    return f"| {' | '.join(titles)} |\n{'|---' * len(titles)}|"
+
+
+def markdown_row(line: Line) -> str:
+    """The line as one of a Markdown table, without targets."""
+    numbers = [(column, column.number(line.reading)) for column in COLUMNS]
+    cells = ["-" if number is None else format(number, column.form) for column, number in numbers]
+    return f"| {' | '.join([line.title, *cells])} |"
 
 
 def record(line: Line) -> dict[str, object]:

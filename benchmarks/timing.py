@@ -7,18 +7,16 @@ row's number is the median over rounds.
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import cycle, islice
 from statistics import median
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from benchmarks.dense import DenseTwin, token_ids
-from benchmarks.fast import Measured, fast
+from benchmarks.fast import Measured, fast, now
 from benchmarks.rows import Workload
 from circuitlang.compiler.arithmetic import forward_flops
 from circuitlang.language.architecture import Shape
@@ -106,18 +104,18 @@ class Reading:
 def read(workload: Workload, repeats: int) -> Reading:
     """Times a workload in `repeats` rounds, which share `DENSE_RUNS` dense runs."""
     model, prompts, requests = workload.model, workload.prompts, workload.requests
-    tokens = token_ids(prompts.prompts, None)
-    answer = torch.tensor([tokens.shape[1] - 1])
+    tokens = token_ids(prompts.prompts, None).to(model.device)
+    answer = tokens.new_tensor([tokens.shape[1] - 1])
     dense = _dense_runs(workload, tokens)
     model.unhooked(tokens, answer)
     next(dense)
     share = -(-min(DENSE_RUNS, len(requests)) // repeats)
     rounds, errors = [], []
     for _ in range(repeats):
-        started = time.perf_counter()
+        started = now(model.device)
         for _ in range(PLAIN_FORWARDS):
             model.unhooked(tokens, answer)
-        plain = (time.perf_counter() - started) / PLAIN_FORWARDS
+        plain = (now(model.device) - started) / PLAIN_FORWARDS
         runs = list(islice(dense, share))
         measured = fast(workload.model, workload.prompts, workload.requests)
         errors += [run.error(measured) for run in runs]
@@ -143,16 +141,16 @@ class _DenseRun:
 
 def _dense_runs(workload: Workload, tokens: Tensor) -> Iterator[_DenseRun]:
     """The same `DENSE_RUNS` of the workload's runs over and over."""
-    twin, prompts = DenseTwin(workload.model), workload.prompts
+    twin, prompts, device = DenseTwin(workload.model), workload.prompts, workload.model.device
     zero = Ablation("zero", "zero")
     ablations = {run.ablation or zero for run in workload.requests}
     ablated = {ablation: twin.ablated(ablation, prompts) for ablation in ablations}
     everything = list(workload.requests)
     chosen = random.Random(0).sample(everything, min(DENSE_RUNS, len(everything)))
     for run in cycle(chosen):
-        started = time.perf_counter()
+        started = now(device)
         logits = twin.logits(tokens, run.live.mask, ablated[run.ablation or zero])
-        seconds = time.perf_counter() - started
+        seconds = now(device) - started
         metric = workload.requests[run][0]
         outcome = Outcome((tokens.shape[1] - 1,), logits[:, None])
         vector = Evaluation(outcome, prompts.prompts, {}).value(metric.expression)

@@ -18,8 +18,8 @@ from benchmarks.circuits import connected_circuit, draw_nodes, usual_nodes
 from benchmarks.dense import DenseTwin, token_ids
 from benchmarks.fast import Measured
 from benchmarks.prompts import random_prompts
-from benchmarks.rows import IOI_MIX, Workload, each_edge_left_out, rows, subsets_left_out
-from benchmarks.table import COLUMNS, Line, record, table
+from benchmarks.rows import IOI_MIX, Setting, Workload, each_edge_left_out, rows, subsets_left_out
+from benchmarks.table import COLUMNS, Line, markdown_head, markdown_row, record, table
 from benchmarks.timing import Reading, Round, plain_flops, read
 from circuitlang.compiler.collect import all_runs
 from circuitlang.front import resolve_file
@@ -65,7 +65,7 @@ def no_weights(monkeypatch):
         architecture=GPT2,
         shape=shape,
     )
-    monkeypatch.setattr(benchmarks.rows.models, "random_gpt2", lambda: stand_in)
+    monkeypatch.setattr(benchmarks.rows.models, "random_gpt2", lambda device: stand_in)
 
 
 # ---------------------------------------------------------------- circuits
@@ -112,7 +112,7 @@ def test_ioi_json_is_drawn_between_the_classes_and_the_mlps():
 
 
 def test_rows_hold_the_runs_they_name(no_weights):
-    built = {name: row.build(0) for name, row in rows().items() if name != "smollm2"}
+    built = {name: row.build(0, Setting()) for name, row in rows().items() if "smollm2" not in name}
     sizes = {name: len(all_runs(workload.requests)) for name, workload in built.items()}
     assert sizes == {
         "minimality": 121,
@@ -239,3 +239,10 @@ def test_the_table_shows_each_target_as_met_or_missed():
     written = json.loads(json.dumps(record(line)))
     assert written["runs"] == 121
     assert written["targets"]["forwards"] == "<=5"
+
+
+def test_markdown_has_a_cell_for_every_column():
+    row = markdown_row(Line(rows()["minimality"], 2, READING))
+    assert row.startswith("| minimality, seed 2 | 121 | 2,000 | 80 | 0.10 | 0.90 |")
+    counts = [line.count("|") for line in (*markdown_head().split("\n"), row)]
+    assert counts == [len(COLUMNS) + 2] * 3
