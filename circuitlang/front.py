@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from circuitlang.compiler.collect import measurements, runs_of
 from circuitlang.language.bounds import contradictions
 from circuitlang.language.diagnostics import Diagnostic, Diagnostics, suggestion
+from circuitlang.language.inline import count
 from circuitlang.language.model_statement import Locate
 from circuitlang.language.models import Found, find
 from circuitlang.language.pedantic import pedantic
@@ -150,16 +151,32 @@ def _check_decidable(resolved: Resolved, diagnostics: Diagnostics) -> None:
                 claim.span,
                 "compare a score with a threshold, as in `faithfulness(C) >= 0.8`",
             )
-        tasks = {m.run.task for m in measurements(claim.formula)}
+    _check_targets(resolved, diagnostics)
+
+
+def _check_targets(resolved: Resolved, diagnostics: Diagnostics) -> None:
+    """One finding for all claims that lack a target: one line mends them."""
+    lacking = []
+    for claim in resolved.spec.claims:
+        tasks = dict.fromkeys(m.run.task for m in measurements(claim.formula))
         several = [t for t in tasks if len(resolved.tasks[t].templates) > 1]
         if several and claim.target is None and claim.kind == "claim":
-            diagnostics.error(
-                "CL308",
-                f"Claim `{claim.name}` does not say what it generalises over, and task "
-                f"`{several[0]}` has several templates.",
-                claim.span,
-                "add `default over prompts` (these templates) or `over templates` (wordings in general)",
-            )
+            lacking.append((claim, several[0]))
+    if not lacking:
+        return
+    claim, task = lacking[0]
+    others = f", nor {_do(len(lacking) - 1)}" if len(lacking) > 1 else ""
+    diagnostics.error(
+        "CL308",
+        f"Claim `{claim.name}` does not say what it generalises over{others}, and task "
+        f"`{task}` has several templates.",
+        claim.span,
+        "add `default over prompts` (these templates) or `over templates` (wordings in general)",
+    )
+
+
+def _do(others: int) -> str:
+    return f"{'does' if others == 1 else 'do'} {count(others, 'other claim')}"
 
 
 def chosen_claims(

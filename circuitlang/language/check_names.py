@@ -43,7 +43,8 @@ def words_of_task(task: syntax.Task) -> Iterator[str]:
             yield from item.names
         elif isinstance(item, syntax.PromptTemplate):
             yield from re.findall(r":\s*(\w+)\s*\}", item.text.value)
-            yield item.name or ""
+            if item.name is not None:
+                yield item.name
         elif isinstance(item, (syntax.Tokens, syntax.Corrupt)):
             yield item.name
 

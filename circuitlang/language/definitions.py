@@ -191,7 +191,7 @@ class Definitions:
 
     @property
     def inliner(self) -> Inliner:
-        return Inliner(self.measures, self.diagnostics)
+        return Inliner(self.measures, self.diagnostics, self.tasks)
 
     def evaluate(self, name: str, evaluator: Evaluator, env: Environment) -> Any:
         if name not in self.statements and name in self.tasks:

@@ -56,6 +56,7 @@ class Evaluator(Iteration):
         self._sizes: list[int] = []
         self._cache: dict[tuple[str, ModelReference], Any] = {}
         self._open: list[str] = []
+        self._missed: set[str] = set()
 
     def value(self, e: Expression, env: Environment) -> Any:
         match e:
@@ -189,12 +190,16 @@ class Evaluator(Iteration):
         return self._cache[key]
 
     def only(self, what: str, e: Expression, word: str) -> Any:
-        """The single declared model, task, metric or ablation; an error when there are several."""
+        """The single declared model, task, metric or ablation; an error when there are several.
+
+        It is said once: one line mends it everywhere.
+        """
         candidates = self.definitions.of_kind(what)
         if len(candidates) == 1:
             return candidates[0]
-        if self.definitions.is_broken(what):
+        if self.definitions.is_broken(what) or what in self._missed:
             raise Reject
+        self._missed.add(what)
         if not candidates:
             others = self.definitions.imported(what)
             raise self.diagnostics.reject(

@@ -25,7 +25,7 @@ def read_inside(name: str, folder: Path, span: Span, diagnostics: Diagnostics) -
 def read_bytes_inside(
     name: str, folder: Path, span: Span, diagnostics: Diagnostics, largest: int
 ) -> tuple[Path, bytes]:
-    """Where `name` lies inside `folder`, and its at most `largest` bytes."""
+    """Where `name` lies inside `folder`, and its at most `largest` bytes, or what an editor has."""
     root = folder.resolve()
     try:
         path = (root / name).resolve()
@@ -39,6 +39,8 @@ def read_bytes_inside(
             span,
             "copy the file beside the spec; a spec reads nothing else",
         )
+    if (unsaved := span.source.unsaved.get(path)) is not None:
+        return path, unsaved.encode("utf-8", "surrogatepass")
     try:
         if not path.is_file():
             raise diagnostics.reject(

@@ -270,7 +270,7 @@ def call(ev: Evaluator, e: syntax.Call, env: Environment) -> Any:
         raise ev.fail(
             "CL106", f"`{name}` is not a function.", e.name, f"write `{name}` without parentheses"
         )
-    if name in ev.definitions.unread_names:
+    if ev.definitions.is_unread(e.name.parts):
         raise Reject
     if name in ev.definitions or name in env.bindings:
         is_metric = name in {m.name for m in ev.definitions.of_kind("metric")}

@@ -213,7 +213,7 @@ class Imports:
             )
         if path not in self._files:
             name = str(Path(source.name).parent / s.path)
-            imported = Source(name, text.replace("\r\n", "\n"), path.parent)
+            imported = Source(name, text.replace("\r\n", "\n"), path.parent, unsaved=source.unsaved)
             self._files[path] = imported, self.parse(imported, self.diagnostics)
         imported, file = self._files[path]
         return Module(prefix + s.name, s.path, imported, file)

@@ -7,7 +7,7 @@ all of its own. `circ show --claim` prints exactly this form, and only it is eva
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from circuitlang.language import syntax
@@ -21,10 +21,14 @@ LARGEST_FORMULA = 20_000
 
 @dataclass(frozen=True)
 class Inliner:
-    """Holds what a name can mean as a measure; `expand` does the work."""
+    """Holds what a name can mean as a measure; `expand` does the work.
+
+    A name of `tasks` that is also a measure's means the task unless it is called.
+    """
 
     measures: Mapping[str, syntax.Measure]
     diagnostics: Diagnostics
+    tasks: Collection[str] = ()
 
     def expand(self, expression: Expression, clauses: tuple[Clause, ...]) -> Expression:
         """`expression` over F alone, with `clauses` as the outermost context."""
@@ -34,6 +38,7 @@ class Inliner:
 class _Expansion:
     def __init__(self, inliner: Inliner) -> None:
         self.measures = inliner.measures
+        self.tasks = inliner.tasks
         self.diagnostics = inliner.diagnostics
         self.size = 0
 
@@ -61,7 +66,7 @@ class _Expansion:
                 if e.text == "examples":
                     return _examples(e, context)
                 measure = self.measures.get(e.text)
-                if measure is None:
+                if measure is None or (measure.parameters and e.text in self.tasks):
                     return e
                 return self._call(measure, (), e.span, context, bound, stack)
             case syntax.Call():

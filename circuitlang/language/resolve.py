@@ -32,6 +32,7 @@ from circuitlang.language.models import Found, find
 from circuitlang.language.parse import parse, parse_expression
 from circuitlang.language.source import Source, Span
 from circuitlang.language.spec import ModelReference
+from circuitlang.language.tasks.mentions import Lookup
 from circuitlang.language.tasks.task import TaskSpec, resolve_task
 from circuitlang.language.values import Edges, Formulas, Nodes
 
@@ -228,7 +229,8 @@ class _Resolver:
             )
             self.refused.append(syntax.Unread("", name))
             return False
-        if name in prelude():
+        measure = prelude().get(name)
+        if measure is not None and (seen is self.seen or not measure.parameters):
             self.diagnostics.error(
                 "CL108",
                 f"`{name}` is a built-in measure and means the same in every spec.",
@@ -305,9 +307,7 @@ class _Resolver:
                 case syntax.Model() if name in used:
                     models[name] = self._model(name, s, settings, module.source.folder)
                 case syntax.Task() if name in used:
-                    tasks[name] = resolve_task(
-                        s, module.let, module.source.folder, self.diagnostics, tuple(module.own)
-                    )
+                    tasks[name] = self._task(s, module.let, module.source.folder, tuple(module.own))
                 case syntax.Define() | syntax.Circuit():
                     statements[name] = s
 
@@ -375,8 +375,17 @@ class _Resolver:
         seen: dict[str, Span] = {}
         for s in self.each(syntax.Task):
             if self._claim_name(s.name, s.span, seen):
-                tasks[s.name] = resolve_task(s, lookup, self.source.folder, self.diagnostics, lets)
+                tasks[s.name] = self._task(s, lookup, self.source.folder, lets)
         return tasks
+
+    def _task(
+        self, s: syntax.Task, lookup: Lookup, folder: Path, lets: tuple[str, ...]
+    ) -> TaskSpec | None:
+        """Of a task with an error nothing is known but its words, and nothing is said of them."""
+        task = resolve_task(s, lookup, folder, self.diagnostics, lets)
+        if task is None:
+            self.refused += [syntax.Unread("label", word) for word in words_of_task(s)]
+        return task
 
     def _defaults(self) -> tuple[syntax.Clause, ...]:
         found: dict[str, syntax.Clause] = {}

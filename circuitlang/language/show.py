@@ -121,7 +121,8 @@ def _broken(e: syntax.Expression, depth: int = 1) -> str:
     indent = "  " * depth
     if isinstance(e, syntax.Quantifier):
         names = e.names[0] if len(e.names) == 1 else "(" + ", ".join(e.names) + ")"
-        return f"{indent}{e.kind} {names} in {unparse(e.domain)}:\n{_broken(e.body, depth + 1)}"
+        kind = e.kind if e.share is None else f"{e.kind}({unparse(e.share)})"
+        return f"{indent}{kind} {names} in {unparse(e.domain)}:\n{_broken(e.body, depth + 1)}"
     if isinstance(e, syntax.Binary) and e.operator == "and":
         return f"{_broken(e.left, depth)}\n{indent}and\n{_broken(e.right, depth)}"
     if isinstance(e, syntax.Binary) and e.operator in (">=", "<=", ">", "<", "in"):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -14,12 +15,14 @@ class Source:
     """A text and the name that messages give it. `folder` is where relative files are looked up.
 
     `hidden` characters at the start were put there by the tool and are not shown or counted.
+    `unsaved` are the texts of files that stand differently in an editor, by resolved path.
     """
 
     name: str
     text: str
     folder: Path
     hidden: int = 0
+    unsaved: Mapping[Path, str] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def line_starts(self) -> tuple[int, ...]:
