@@ -12,7 +12,7 @@ from circuitlang.language.constants import read_constants
 from circuitlang.language.diagnostics import Reject, suggestion
 from circuitlang.language.domains import only_argument
 from circuitlang.language.edges import Place
-from circuitlang.language.grammar import METRIC_FUNCTIONS
+from circuitlang.language.grammar import INSTEAD_OF_PROMPTS, LATER, METRIC_FUNCTIONS
 from circuitlang.language.numbers import operation
 from circuitlang.language.spec import Constant
 from circuitlang.language.syntax import Expression
@@ -31,13 +31,6 @@ if TYPE_CHECKING:
     from circuitlang.language.environment import Environment
     from circuitlang.language.evaluate import Evaluator
 
-LATER = {
-    "pairs": "domain",
-    **dict.fromkeys(
-        ("dla", "lens_rank", "copies", "path_effect", "independence", "curve"),
-        "function",
-    ),
-}
 BUILTIN_NAMES = ("M", "none", "any", "input", "logits", "heads", "mlps", "END")
 LARGEST_DRAWS = 100
 STATISTICS = ("mean", "median", "quantile", "share", "min", "max")
@@ -142,7 +135,7 @@ def _resample(ev: Evaluator, e: syntax.Call, env: Environment) -> AblationValue:
                 "CL307",
                 "A prompt as donor is not run by this version.",
                 e,
-                "name a corruption of the task",
+                INSTEAD_OF_PROMPTS,
             )
     corruption = _corruption_name(ev, e, only_argument(ev, e), env)
     return AblationValue("resample", corruption, None, unparse(e))
@@ -252,12 +245,7 @@ def call(ev: Evaluator, e: syntax.Call, env: Environment) -> Any:
     if name in METRIC_FUNCTIONS:
         return MetricValue(unparse(e), e, env.bindings)
     if name in LATER:
-        raise ev.fail(
-            "CL307",
-            f"The {LATER[name]} `{name}` is not run by this version.",
-            e,
-            "list the members, or quantify over edges, nodes or groups",
-        )
+        raise ev.fail("CL307", f"`{name}` is not run by this version.", e, LATER[name])
     if name in ("file", "rows", "token_ids", "token_count", "distinct"):
         raise ev.fail(
             "CL106",

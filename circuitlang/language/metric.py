@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from circuitlang.language import syntax
 from circuitlang.language.diagnostics import Reject, suggestion
 from circuitlang.language.edges import END, Place, Position
+from circuitlang.language.grammar import LATER
 from circuitlang.language.inline import count
 from circuitlang.language.spec import (
     AttentionScore,
@@ -123,10 +124,8 @@ class MetricBuilder:
         if name in _UNARY:
             return MetricOperation(name, (self.expression(self.arguments(e, 1)[0]),))
         known = (*_TOKEN_SCORES, *_COMPARED, "loss", "attention", "indicator", *_UNARY)
-        if name in ("dla", "lens_rank", "copies", "path_effect"):
-            raise self.fail(
-                "CL307", f"The metric `{name}` is not run by this version.", e, _BUILT_FROM
-            )
+        if name in LATER:
+            raise self.fail("CL307", f"`{name}` is not run by this version.", e, LATER[name])
         raise self.fail(
             "CL101",
             f"No metric function is called `{name}`.",
