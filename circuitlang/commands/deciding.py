@@ -140,7 +140,7 @@ def plan(
     no_store: NoStore = False,
     fresh: Fresh = False,
 ) -> None:
-    """Say what a check with these options would execute, without loading weights."""
+    """Say what a check would execute; loads no weights."""
     from circuitlang import pipeline
 
     options = pipeline.Options(
@@ -171,7 +171,7 @@ def plan(
 def schema(
     of_plan: Annotated[bool, typer.Option("--plan", help="of what `plan --json` prints")] = False,
 ) -> None:
-    """Print the JSON Schema of the document that `check --json` prints."""
+    """Print the JSON Schema of `check --json`."""
     from circuitlang.report.document import CheckDocument
     from circuitlang.report.plan import PlanDocument
 

@@ -46,7 +46,7 @@ def show(
     samples: Samples = None,
     seed: Seed = None,
 ) -> None:
-    """Print a form that the spec takes on its way, or one claim written out."""
+    """Print one of the forms a spec takes, or a claim written out."""
     from circuitlang import pipeline
 
     if claim is not None:
@@ -167,7 +167,7 @@ def new(
 def lsp(
     tcp: Annotated[int | None, typer.Option(help="listen on this port, not on stdio")] = None,
 ) -> None:
-    """Serve editors: diagnostics, hover, completion, definitions, formatting."""
+    """Serve editors: errors, hover, completion, formatting."""
     try:
         from circuitlang.lsp import start
     except ModuleNotFoundError as missing:
