@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from circuitlang.front import Front, Options, lint_further, resolve_source
@@ -77,6 +78,18 @@ class Analysis:
         imports = Imports(parse, Diagnostics())
         imports.read(self.file, self.text.source)
         return imports.modules
+
+    @cached_property
+    def imported_files(self) -> frozenset[Path]:
+        """The files that the document's imports name, and those that they import."""
+        files = [(self.text.source.folder, self.file)]
+        files += [(module.source.folder, module.file) for module in self.modules.values()]
+        return frozenset(
+            (folder / s.path).resolve()
+            for folder, file in files
+            for s in file.statements
+            if isinstance(s, syntax.Import)
+        )
 
     # ------------------------------------------------------------ values
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 
 from lsprotocol import types
@@ -128,3 +130,26 @@ def _document_symbol(symbol: Symbol, text: Text) -> types.DocumentSymbol:
         detail=symbol.kind,
         children=[_document_symbol(c, text) for c in symbol.children] or None,
     )
+
+
+def folding_ranges(analysis: Analysis) -> list[types.FoldingRange]:
+    """Statements, and what stands in tasks, as far as they take several lines; runs of comment."""
+    text = analysis.text
+    wholes = [s.whole for s in analysis.outline.statements]
+    wholes += [c.whole for s in analysis.outline.symbols for c in s.children if c.kind == "corrupt"]
+    places = [text.range(w.start, w.end) for w in wholes]
+    found = [types.FoldingRange(p.start.line, p.end.line) for p in places]
+    found += [
+        types.FoldingRange(first, last, kind=types.FoldingRangeKind.Comment)
+        for first, last in _comments(text.text.split("\n"))
+    ]
+    return [f for f in found if f.end_line > f.start_line]
+
+
+def _comments(lines: list[str]) -> Iterator[tuple[int, int]]:
+    """The first and last line of each run of lines that are comment alone."""
+    numbered = groupby(enumerate(lines), lambda line: line[1].lstrip().startswith("#"))
+    for is_comment, run in numbered:
+        numbers = [number for number, _ in run]
+        if is_comment:
+            yield numbers[0], numbers[-1]

@@ -8,14 +8,14 @@ from functools import cached_property
 
 from lark import Token
 
-from circuitlang.language.grammar import STATEMENTS
+from circuitlang.language.grammar import CONTEXT_WORDS, STATEMENTS
 from circuitlang.lsp.analysis import Analysis
 from circuitlang.lsp.symbols import Outline, Statement, Symbol, outline
 from circuitlang.lsp.text import Text, end_of, start_of
 
 _WORD = re.compile(r"\w*$")
 # What can end a value: after it an operator, a context word or the next statement can follow.
-_ENDS = frozenset(["NAME", "NODE", "NUMBER", "STRING", "RPAR", "RSQB", "RBRACE", "YES", "NO"])
+ENDS = frozenset(["NAME", "NODE", "NUMBER", "STRING", "RPAR", "RSQB", "RBRACE", "YES", "NO"])
 
 
 class Cursor:
@@ -63,26 +63,72 @@ class Cursor:
         return None
 
     @cached_property
-    def open(self) -> list[Token]:
-        """The brackets that are open at the place, outermost first, in its own statement."""
-        found: list[Token] = []
-        for token in self.tokens:
+    def _open(self) -> list[int]:
+        """Where in `tokens` the brackets stand that are open at the place, outermost first."""
+        found: list[int] = []
+        for i, token in enumerate(self.tokens):
             if token.value in STATEMENTS:
                 found.clear()
             elif token.type in ("LPAR", "LSQB", "LBRACE"):
-                found.append(token)
+                found.append(i)
             elif token.type in ("RPAR", "RSQB", "RBRACE") and found:
                 found.pop()
         return found
 
     @property
+    def open(self) -> list[Token]:
+        """The brackets that are open at the place, outermost first, in its own statement."""
+        return [self.tokens[i] for i in self._open]
+
+    @cached_property
+    def argument(self) -> tuple[str, int]:
+        """The function whose argument stands at the place, in a list or not, and which one it is."""
+        for i in reversed(self._open):
+            if self.tokens[i].type == "LPAR":
+                break
+            if self.tokens[i].type == "LBRACE":
+                return "", 0
+        else:
+            return "", 0
+        commas = depth = 0
+        for token in self.tokens[i + 1 :]:
+            depth += token.type in ("LPAR", "LSQB")
+            depth -= token.type in ("RPAR", "RSQB")
+            commas += token.type == "COMMA" and depth == 0
+            if depth == 0 and (token.value in CONTEXT_WORDS or token.value == "for"):
+                return "", 0
+        return self.name_before(i), commas
+
+    @property
     def call(self) -> str:
         """The function whose parentheses are the innermost open bracket."""
-        if not self.open or self.open[-1].type != "LPAR":
-            return ""
-        at = next(i for i, t in enumerate(self.tokens) if t is self.open[-1])
-        before = self.tokens[at - 1] if at else None
-        return str(before) if before is not None and before.type == "NAME" else ""
+        innermost = self._open[-1] if self._open else 0
+        is_call = bool(self._open) and self.tokens[innermost].type == "LPAR"
+        return self.name_before(innermost) if is_call else ""
+
+    @cached_property
+    def clause(self) -> str:
+        """The context word whose value stands at the place, in brackets or not."""
+        previous = str(self.back() or "")
+        if previous in CONTEXT_WORDS or self.kind_back() in ENDS:
+            return previous if previous in CONTEXT_WORDS else ""
+        for i in reversed(self._open):
+            before = self.tokens[i - 1] if i else None
+            if before is not None and before.value in CONTEXT_WORDS:
+                return str(before)
+            if before is None or before.type in ("NAME", "LBRACE"):
+                return ""
+        return ""
+
+    def name_before(self, index: int) -> str:
+        """The dotted name that ends right before a token."""
+        parts: list[str] = []
+        while index > 0 and self.tokens[index - 1].type == "NAME":
+            parts.insert(0, str(self.tokens[index - 1]))
+            if index < 2 or self.tokens[index - 2].type != "DOT":
+                break
+            index -= 2
+        return ".".join(parts)
 
     @property
     def task(self) -> Symbol | None:
@@ -137,7 +183,7 @@ def in_head(cursor: Cursor, previous: str) -> bool:
         return False
     written = [t for t in statement.tokens if end_of(t) <= cursor.start]
     if statement.kind == "default":
-        return len(written) == 1 or (written[-1].type in _ENDS and not cursor.starts_line)
+        return len(written) == 1 or (written[-1].type in ENDS and not cursor.starts_line)
     if statement.kind not in ("claim", "assume", "report"):
         return False
     return len(written) > 1 and all(t.type != "COLON" for t in written)
@@ -147,8 +193,29 @@ def after(*kinds: str) -> Callable[[Cursor, str], bool]:
     return lambda cursor, previous: previous in kinds
 
 
-def calls(*names: str) -> Callable[[Cursor, str], bool]:
-    return lambda cursor, previous: previous == "(" and cursor.call in names
+def of_clause(*kinds: str) -> Callable[[Cursor, str], bool]:
+    return lambda cursor, previous: cursor.clause in kinds
+
+
+def of_statement(*kinds: str) -> Callable[[Cursor, str], bool]:
+    return lambda cursor, previous: cursor.statement is not None and cursor.statement.kind in kinds
+
+
+def tested_token(cursor: Cursor, previous: str) -> bool:
+    """After `argmax in`."""
+    return previous == "in" and str(cursor.back(2)) == "argmax"
+
+
+def domain(cursor: Cursor, previous: str) -> bool:
+    """After the `in` of a quantifier or a `for`."""
+    if previous != "in":
+        return False
+    for token in reversed(cursor.tokens[:-1]):
+        if token.value in ("forall", "exists", "for", "most"):
+            return True
+        if token.type not in ("NAME", "COMMA", "LPAR", "RPAR", "NUMBER"):
+            return False
+    return False
 
 
 def block(kind: str) -> Callable[[Cursor, str], bool]:
@@ -167,12 +234,19 @@ def new_circuit_line(cursor: Cursor, previous: str) -> bool:
 
 
 def new_statement(cursor: Cursor, previous: str) -> bool:
-    ended = not cursor.tokens or cursor.kind_back() in _ENDS
+    ended = not cursor.tokens or cursor.kind_back() in ENDS
     return cursor.starts_line and ended and not cursor.open
 
 
 def value_ended(cursor: Cursor, previous: str) -> bool:
-    return cursor.kind_back() in _ENDS
+    return cursor.kind_back() in ENDS
+
+
+def setting(*names: str) -> Callable[[Cursor, str], bool]:
+    """After the name of a setting, where its value is wanted."""
+    return lambda cursor, previous: (
+        previous in names and cursor.kind_back(2) in ("", "LBRACE", *ENDS) and not cursor.call
+    )
 
 
 def always(cursor: Cursor, previous: str) -> bool:

@@ -22,7 +22,7 @@ def definition(analysis: Analysis, offset: int, uri: str) -> types.Location | No
         return location(found.module.own[found.name][0].span.part(found.name), analysis, uri)
     if found.kind == "measure":
         return location(analysis.measures[found.name].span.part(found.name), analysis, uri)
-    if found.kind == "file":
+    if found.kind in ("file", "data"):
         return _start_of_file(analysis, found.name)
     return None
 

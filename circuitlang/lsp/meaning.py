@@ -18,6 +18,7 @@ from circuitlang.lsp.text import end_of, start_of
 
 _CODE = re.compile(r"CL\d{3}")
 _REFERABLE = ("circuit", "group", "let", "measure", "metric", "ablation", "model", "import", "task")
+_READING = ("file", "rows", "edges_from", "constants")
 _INSIDE_TASKS = ("slot", "label", "tokens", "corrupt", "prompt")
 
 
@@ -27,7 +28,8 @@ class Meaning:
 
     "symbol": `symbol` of this document; "imported": the definition `name` of `module`;
     "measure": a built-in one; "bound": a parameter or variable, bound at `symbol`;
-    "node", "port", "word", "code"; "file": an imported file; "reference": a model.
+    "node", "port", "word", "sign", "code"; "argument": one with a name; "file": an imported
+    file, "data": another one; "reference": a model.
     """
 
     kind: str
@@ -50,12 +52,14 @@ def meaning(analysis: Analysis, offset: int) -> Meaning | None:
     statement = analysis.outline.at(place.start)
     assert statement is not None
     if token.type == "STRING":
-        return _in_string(analysis, token, offset, statement)
+        return _in_string(analysis, index, offset, statement)
     if token.type == "NODE":
         located = _position_after(text.tokens, index)
         return Meaning("node", str(token), place, located=located, statement=statement)
     if token.value in RESERVED:
         return Meaning("word", str(token), place)
+    if token.value in words.SIGNS:
+        return Meaning("sign", str(token), place)
     if token.type != "NAME":
         return None
     return _name(analysis, index, statement)
@@ -69,14 +73,17 @@ def _code(text: str, offset: int) -> Meaning | None:
     return None
 
 
-def _in_string(
-    analysis: Analysis, token: Token, offset: int, statement: Statement
-) -> Meaning | None:
-    place = Place(start_of(token), end_of(token))
-    if statement.kind == "import":
-        return Meaning("file", str(token).strip('"'), place, statement.symbol, statement=statement)
-    if statement.kind == "model":
-        return Meaning("reference", str(token).strip('"'), place, statement.symbol)
+def _in_string(analysis: Analysis, index: int, offset: int, statement: Statement) -> Meaning | None:
+    token = analysis.text.tokens[index]
+    place, name = Place(start_of(token), end_of(token)), str(token).strip('"')
+    before = [str(t) for t in analysis.text.tokens[max(0, index - 2) : index]]
+    if before[-1:] == ["import"]:
+        return Meaning("file", name, place, statement.symbol, statement=statement)
+    texts = [t for t in statement.tokens if t.type == "STRING"]
+    if statement.kind == "model" and texts[0] is token:
+        return Meaning("reference", name, place, statement.symbol)
+    if before[-1:] == ["("] and before[0] in _READING:
+        return Meaning("data", name, place)
     task = statement.symbol
     for hole in holes(token):
         for name, where, kinds in (
@@ -114,6 +121,8 @@ def _name(analysis: Analysis, index: int, statement: Statement) -> Meaning | Non
         found = _child(statement.symbol, name, place, _INSIDE_TASKS)
         if found is not None:
             return found
+    if name in words.ARGUMENTS and _is_argument(tokens, index):
+        return Meaning("argument", name, place)
     if name in words.SETTINGS and _is_setting(tokens, index):
         return Meaning("word", name, place)
     return _defined(analysis, name, place, _wanted(tokens, index))
@@ -126,6 +135,12 @@ def _at(token: Token) -> Place:
 def _is_setting(tokens: Sequence[Token], index: int) -> bool:
     following = tokens[index + 1] if index + 1 < len(tokens) else None
     return following is not None and following.type in ("NUMBER", "STRING", "YES", "NO")
+
+
+def _is_argument(tokens: Sequence[Token], index: int) -> bool:
+    """Whether a name and `=` stand inside a call."""
+    following = str(tokens[index + 1]) if index + 1 < len(tokens) else ""
+    return following == "=" and index > 0 and str(tokens[index - 1]) in ("(", ",")
 
 
 def _wanted(tokens: Sequence[Token], index: int) -> tuple[str, ...]:
@@ -177,6 +192,7 @@ def _defined(
         words.EXPECTATIONS,
         words.TARGETS,
         words.MEAN_KEYS,
+        words.METRIC_WORDS,
     )
     if any(name in table for table in known):
         return Meaning("word", name, place)

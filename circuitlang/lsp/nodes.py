@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from circuitlang.language.architecture import PORTS, Architecture, Node
@@ -10,19 +10,7 @@ from circuitlang.language.edges import EdgeSet
 from circuitlang.language.sets import BadNode, builtin_nodes, located, node_literal, nodes_of, size
 from circuitlang.language.spec import ModelReference, Spec
 from circuitlang.language.values import Edges, Items, Located, Nodes
-
-MOST_SHOWN = 12
-
-
-def listed(names: Iterable[str], most: int = MOST_SHOWN) -> str:
-    """`a`, `b`, ... with the number of those left out."""
-    found = list(names)
-    rest = f" and {len(found) - most:,} more" if len(found) > most else ""
-    return ", ".join(f"`{name}`" for name in found[:most]) + rest
-
-
-def counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+from circuitlang.lsp.markdown import MOST_SHOWN, counted, listed
 
 
 def node_text(
@@ -59,8 +47,12 @@ def _one_node(
     if groups := [name for name, members in spec.groups.items() if _among(node, members)]:
         yield f"In {listed(groups)}."
     mask = graph.leaving(node)
-    if circuits := [name for name, edges in spec.circuits.items() if edges.reach & mask]:
-        yield f"Sends edges of circuit {listed(circuits)}."
+    sent = {
+        name: sum((there & mask).bit_count() for there in located(edges).values())
+        for name, edges in spec.circuits.items()
+    }
+    if parts := [f"{count:,} of `{name}`" for name, count in sent.items() if count]:
+        yield f"Edges that it sends: {', '.join(parts)}."
 
 
 def _among(node: Node, members: tuple[str, ...]) -> bool:

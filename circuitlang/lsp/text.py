@@ -7,6 +7,7 @@ something else); the language counts characters from the start of the text.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -34,10 +35,22 @@ def normal(text: str) -> str:
 
 
 class Text:
-    """One version of a document. `name` and `folder` are those of its file, if it has one."""
+    """One version of a document. `name` and `folder` are those of its file, if it has one.
 
-    def __init__(self, text: str, name: str, folder: Path, encoding: str) -> None:
-        self.source = Source(name, normal(text), folder)
+    `unsaved` are the texts of other open documents, by the file that each is in.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        name: str,
+        folder: Path,
+        encoding: str,
+        unsaved: Mapping[Path, str] | None = None,
+    ) -> None:
+        self.source = Source(
+            name, normal(text), folder, unsaved=unsaved if unsaved is not None else {}
+        )
         self.encoding = encoding
 
     @property

@@ -90,6 +90,7 @@ BUILTINS = {
     "END": "the last token of the prompt",
     "examples": "the sampled prompts, one at a time",
 }
+METRIC_WORDS = {"argmax": "the most likely token: `indicator(argmax in answer)`"}
 ABLATIONS = {
     "zero": "an edge outside the set carries 0",
     "resample": "`resample(corruption)`: it carries its value on that corruption of the prompt",
@@ -132,7 +133,7 @@ DOMAIN_CALLS = {
     "circuits": ("(n)", "circuits of n edges; to be drawn or searched"),
     "paths": ("(M)", "the paths from input to logits; to be drawn"),
     "pairs": ("(A, B)", "pairs of members; to be drawn or searched"),
-    "random": ("(D, n)", "n members of a domain, drawn with the task's seed"),
+    "random": ("(D, n)", "members of a domain, drawn with the task's seed: n of them"),
     "greedy": ("(D, runs =, steps =, width =)", "the worst members that a greedy search finds"),
     "search": ("(D, budget =)", "the worst members that a search finds"),
 }
@@ -175,6 +176,36 @@ CALLS = {
     **METRIC_CALLS,
     **ABLATION_CALLS,
     **TEXT_CALLS,
+}
+# function -> what its arguments with a name say
+NAMED_ARGUMENTS = {
+    "greedy": {
+        "runs": "how many chains of sets are grown from the empty one (10 when it is not said)",
+        "steps": "how many additions a chain has (10 when it is not said)",
+        "width": "how many additions each step tries (10 when it is not said)",
+    },
+    "search": {"budget": "how many members are tried (100 when it is not said)"},
+    "circuits": {
+        "sampler": 'how circuits are drawn: `"paths"` from input to logits (when it is not said), '
+        'or so many `"edges"`',
+    },
+    "edges_from": {
+        "top": "takes so many edges, those with the highest scores",
+        "threshold": "takes the edges that score at least this",
+        "scores": 'compares scores as they are, `"signed"`, or their size, `"absolute"`',
+    },
+    "token_ids": {"length": "how many tokens a sequence has"},
+}
+ARGUMENTS = {k: v for named in NAMED_ARGUMENTS.values() for k, v in named.items()}
+SIGNS = {
+    "->": "all edges from the nodes on the left to the nodes on the right",
+    "@": "keeps what happens at one place of the prompt, or at several: `@ END`, `@ [A, B + 1]`",
+    "&": "what both sets have",
+    "+": "both sets together; or a sum; or so many tokens further on",
+    "-": "the first set without the second; or a difference; or so many tokens before",
+    "..": "from one number to another, both included",
+    "==": "equality: only of numbers that need no run, such as sizes",
+    "!=": "inequality: only of numbers that need no run, such as sizes",
 }
 PORTS = {
     "q": "what the head asks with: where it attends from",

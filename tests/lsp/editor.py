@@ -146,6 +146,24 @@ class Editor:
         params = t.DocumentSymbolParams(t.TextDocumentIdentifier(uri))
         return self.run(self.client.text_document_document_symbol_async(params))
 
+    def fold(self, uri: str):
+        params = t.FoldingRangeParams(t.TextDocumentIdentifier(uri))
+        return self.run(self.client.text_document_folding_range_async(params))
+
+    def fixes(self, uri: str, place: t.Range):
+        params = t.CodeActionParams(t.TextDocumentIdentifier(uri), place, t.CodeActionContext([]))
+        return self.run(self.client.text_document_code_action_async(params))
+
+    def latest(self, uri: str, codes: list[str]) -> None:
+        """Waits until the newest diagnostics have these codes."""
+
+        async def awaited():
+            while [str(d.code) for d in self.published[uri][-1].diagnostics] != codes:
+                self.news.clear()
+                await self.news.wait()
+
+        self.run(awaited())
+
     def format(self, uri: str):
         options = t.FormattingOptions(2, True)
         params = t.DocumentFormattingParams(t.TextDocumentIdentifier(uri), options)

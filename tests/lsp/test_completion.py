@@ -54,6 +54,46 @@ from tests.lsp.editor import FINE, IMPORTING, ROOT, SPEC, at, cut
         ("# claim c: dr", set(), {"drop"}),
         ('claim c "dr', set(), {"drop"}),
         ("claim c: F(small) >= 0 and ", {"F", "drop"}, {"claim"}),
+        ("claim c: F(a[0..1].h", {"0", "3"}, {"q", "4"}),
+        ("claim c: F(", {"small", "early", "M", "input"}, {"faithfulness", "likes", "diff", "END"}),
+        ("claim c: F(small - ", {"small", "early"}, {"drop"}),
+        ("claim c: F([early, ", {"early", "any"}, {"drop"}),
+        ("claim c: attends(a1.h0, ", {"END", "A1", "first"}, {"small", "drop"}),
+        ("claim c: attends(a1.h0, END, ", {"END", "A1", "first"}, {"small", "drop"}),
+        ("claim c: loses(", {"small", "early"}, {"drop", "likes"}),
+        ("claim c: F(small on likes.", {"first", "second"}, {"other", "q"}),
+        ("claim c: F(small under resample(likes.", {"other", "food"}, {"first", "q"}),
+        ("claim c: F(small under donors(", {"other", "clean"}, {"small"}),
+        ("claim c: F(small by (", {"diff", "prob"}, {"small", "drop"}),
+        ("claim c: F(small by (prob(answer) + ", {"diff", "prob"}, {"small", "drop"}),
+        ("claim c: F(small free [early, ", {"mlps", "early"}, {"small", "drop"}),
+        ("ablation a = ", {"resample", "mean", "donors", "constants", "zero"}, {"small"}),
+        ("ablation a = mean(other per [template, ", {"A", "X"}, {"small"}),
+        ("metric m = ", {"logit", "kl", "diff", "abs"}, {"small", "drop", "m"}),
+        ("metric m = attention(", {"early", "heads"}, {"diff", "END"}),
+        ("metric m = attention(a1.h0, ", {"END", "X"}, {"early"}),
+        ("metric m = indicator(", {"argmax", "logit"}, {"small"}),
+        ("metric m = indicator(argmax in ", {"answer", "foil"}, {"logit"}),
+        ("claim c: forall e in ", {"edges", "groups", "early", "examples"}, {"faithfulness"}),
+        ("claim c: mean(F(M on x) for x in ", {"examples", "templates"}, {"faithfulness"}),
+        ("claim c: size(small) in ", {"drop"}, {"claim"}),
+        ("claim c: parts(likes, ", {"A", "X"}, {"small"}),
+        ("claim c: forall K in greedy(subsets(heads), ", {"runs =", "steps =", "width ="}, set()),
+        ('let C = edges_from("g.json", ', {"top =", "threshold =", "scores ="}, set()),
+        ('let C = edges_from("g.json", top = 2, scores = "', {"signed", "absolute"}, set()),
+        ('let C = circuits(9, sampler = "', {"paths", "edges"}, set()),
+        ('dtype "', {"float32", "float64"}, set()),
+        ('model other = "toy" { dtype "', {"float32", "float64"}, {"toy"}),
+        ('model other = "toy" { bos ', {"yes", "no"}, {"bos"}),
+        ("circuit c {\n  live ", {"early", "any"}, {"drop", "live"}),
+        ("group g = [", {"early", "heads"}, {"drop", "g"}),
+        ("report r: ", {"drop", "F"}, {"forall"}),
+        ("default under patch ", {"by", "over"}, {"expect"}),
+        ("claim c: F(small ", {"on", "free"}, {"over", "per"}),
+        ("claim c: size(small) ", {"and", "in"}, {"for", "on"}),
+        ("task other {\n  sample ", set(), {"slot", "limit"}),
+        ('task other {\n  slot B = ["x"] ', {"slot", "tokens"}, {"B"}),
+        ('task other {\n  slot B = ["x"]\n  corrupt c { B = "y" ', {"B", "where"}, {"slot"}),
     ],
 )
 def test_completion_of_a_line_that_is_being_written(editor, uri, line, wanted, unwanted):
@@ -89,13 +129,21 @@ def test_what_is_chosen_replaces_the_word_begun(editor, uri):
 
 
 def test_files_are_completed(editor, tmp_path):
-    for name in ("other.circ", "names.txt", "graph.json"):
+    for folder in ("sub", ".git"):
+        (tmp_path / folder).mkdir()
+    names = ("other.circ", "names.txt", "graph.json", "sub/more.txt", "all.safetensors", "t.csv")
+    for name in names:
         (tmp_path / name).write_text("")
     uri = (tmp_path / "main.circ").as_uri()
     for line, expected in (
-        ('import "', {"other.circ"}),
-        ('task t {\n  slot A = file("', {"names.txt"}),
-        ('let C = edges_from("g', {"graph.json"}),
+        ('import "', {"other.circ", "sub/"}),
+        ('task t {\n  slot A = file("', {"names.txt", "sub/"}),
+        ('task t {\n  slot A = file("sub/', {"sub/more.txt"}),
+        ('task t {\n  slot A = file("../', set()),
+        ('task t {\n  slot (A, B) = rows("', {"t.csv", "graph.json", "sub/"}),
+        ('let C = edges_from("g', {"graph.json", "sub/"}),
+        ('ablation c = constants("', {"all.safetensors", "sub/"}),
+        ('model near = "./', {"./sub/"}),
     ):
         editor.open(uri, FINE + line)
         text = Text(FINE + line, "", Path(), "utf-16")
@@ -135,3 +183,22 @@ def test_every_broken_spec_can_be_looked_at(part):
             hover(analysis, token.start_pos)
             definition(analysis, token.start_pos, path.as_uri())
             complete(text, token.end_pos, analysis)
+
+
+def test_parts_of_an_imported_task(tmp_path):
+    (tmp_path / "likes.circ").write_text(FINE)
+    text = FINE + 'import "likes.circ" as base\n'
+    known = Analysis(Text(text, "main.circ", tmp_path, "utf-16"))
+    known.check()
+    for line, expected in (
+        ("claim c: F(small on base.", {"likes"}),
+        ("claim c: F(small on base.likes.", {"first", "second"}),
+        ("claim c: F(small under resample(base.", {"likes"}),
+        ("claim c: F(small under resample(base.likes.", {"other", "food"}),
+        ("claim c: F(small under base.", {"patch", "still"}),
+        ("claim c: F(small by base.", {"diff", "chance"}),
+        ("claim c: F(base.early.", {"q", "k", "v", "qk", "qv", "kv", "qkv"}),
+    ):
+        now = Text(text + line, "main.circ", tmp_path, "utf-16")
+        found = complete(now, len(text + line), known)
+        assert {s.text for s in found.suggestions} == expected, line

@@ -9,13 +9,14 @@ import pytest
 from lsprotocol import types as t
 
 from circuitlang.language.diagnostics import Diagnostic
-from circuitlang.lsp import server
 from circuitlang.lsp.analysis import Analysis
 from circuitlang.lsp.answers import published
 from circuitlang.lsp.completion import complete
+from circuitlang.lsp.documents import Document, analysed
+from circuitlang.lsp.edits import quick_fixes
 from circuitlang.lsp.hover import hover
 from circuitlang.lsp.text import Text
-from tests.lsp.editor import FINE, SPEC, at, cut, hovered
+from tests.lsp.editor import FINE, IMPORTING, ROOT, SPEC, at, cut, hovered
 
 
 def test_mistakes_come_with_place_code_help_and_page(editor, uri):
@@ -154,11 +155,124 @@ def test_a_defect_is_logged_and_shown_and_the_server_goes_on(monkeypatch, caplog
 
     monkeypatch.setattr(Analysis, "check", broken)
     text = Text(SPEC, "likes.circ", Path(), "utf-16")
-    document = server.Document("file:///likes.circ", 1, text)
+    document = Document("file:///likes.circ", 1, text)
     with caplog.at_level(logging.ERROR):
-        analysis = server._analysed(document, text)
+        analysis = analysed(document, text)
     assert "ZeroDivisionError" in caplog.text
     (shown,) = published(analysis, document.uri)
     assert shown.code == "CL901"
     assert hover(analysis, SPEC.index("faithfulness")) is not None
     assert complete(text, len(SPEC), analysis).suggestions
+
+
+# ---------------------------------------------------------------- files around a document
+
+
+def test_an_import_is_read_as_it_stands_in_the_editor(editor, tmp_path):
+    """Also where the folder's name is written otherwise in the URI."""
+    folder = tmp_path / "a folder é"
+    folder.mkdir()
+    (folder / "likes.circ").write_text(FINE)
+    uri, imported = ((folder / f"{name}.circ").as_uri() for name in ("more", "likes"))
+    assert "%20" in uri
+    editor.open(uri.replace("%C3%A9", "é"), IMPORTING)
+    uri = uri.replace("%C3%A9", "é")
+    assert editor.codes(uri) == []
+    renamed = FINE.replace("circuit small", "circuit large").replace("(small", "(large")
+    editor.open(imported, FINE)
+    editor.change(imported, 2, renamed)
+    editor.latest(uri, ["CL101", "CL101"])
+    assert editor.ask("definition", uri, at(IMPORTING, "(base.sma", "ll)")) is None
+    editor.close(imported)
+    editor.latest(uri, [])
+    assert editor.ask("definition", uri, at(IMPORTING, "(base.sma", "ll)")).uri == imported
+    editor.close(uri)
+
+
+def test_an_import_that_is_not_saved_yet(editor, tmp_path):
+    uri, imported = ((tmp_path / f"{name}.circ").as_uri() for name in ("more", "likes"))
+    editor.open(uri, IMPORTING)
+    assert editor.codes(uri) == ["CL110"]
+    editor.open(imported, FINE)
+    editor.latest(uri, [])
+    editor.close(imported)
+    editor.close(uri)
+
+
+def test_files_that_change_on_the_disk(editor, tmp_path):
+    text = FINE.replace('slot A = ["ann", "bob"]', 'slot A = file("names.txt")')
+    uri, names = (tmp_path / "here.circ").as_uri(), tmp_path / "names.txt"
+    editor.open(uri, text)
+    assert editor.codes(uri) == ["CL110"]
+    names.write_text("ann\nbob\n")
+    told = t.DidChangeWatchedFilesParams([t.FileEvent(names.as_uri(), t.FileChangeType.Created)])
+    editor.tell(editor.client.workspace_did_change_watched_files, told)
+    editor.latest(uri, [])
+    names.unlink()
+    saved = t.DidSaveTextDocumentParams(t.TextDocumentIdentifier(uri))
+    editor.tell(editor.client.text_document_did_save, saved)
+    editor.latest(uri, ["CL110"])
+    editor.close(uri)
+
+
+def test_only_what_is_around_a_changed_file_is_looked_at_again(editor, tmp_path):
+    uri = (tmp_path / "sub" / "here.circ").as_uri()
+    editor.open(uri, FINE)
+    assert editor.codes(uri) == []
+    told = [tmp_path / "names.txt", tmp_path / "sub" / "here.circ"]
+    events = [t.FileEvent(p.as_uri(), t.FileChangeType.Changed) for p in told]
+    editor.tell(
+        editor.client.workspace_did_change_watched_files, t.DidChangeWatchedFilesParams(events)
+    )
+    editor.change(uri, 2, FINE + "\n")
+    assert editor.codes(uri, 2) == []
+    assert len(editor.published[uri]) == 2
+    editor.close(uri)
+
+
+def test_a_spec_written_letter_by_letter(editor, uri):
+    """Every state of the text is sent; none of them is a defect, and the last one counts."""
+    editor.open(uri, "")
+    for version in range(2, len(FINE) + 2):
+        editor.change(uri, version, FINE[: version - 1])
+        if version % 40 == 0:
+            editor.ask("completion", uri, t.Position(99, 0))
+    assert editor.codes(uri, len(FINE) + 1) == []
+    seen = {d.code for params in editor.published[uri] for d in params.diagnostics}
+    assert "CL901" not in seen
+
+
+# ---------------------------------------------------------------- what is meant
+
+
+def test_a_word_that_is_meant_can_be_chosen(editor, uri):
+    text = FINE.replace("loses(small, e)", "loses(smal, e)").replace("# who", "# 🫖 who")
+    editor.open(uri, text)
+    here = at(text, "loses(sm", "al, e)")
+    (fix,) = editor.fixes(uri, t.Range(here, here))
+    (edit,) = fix.edit.changes[uri]
+    assert (cut(text, edit.range), edit.new_text) == ("smal", "small")
+    assert fix.diagnostics[0].code == "CL101"
+    assert not editor.fixes(uri, t.Range(t.Position(0, 0), t.Position(1, 0)))
+
+
+def test_what_is_meant_mends_what_was_found():
+    """In every broken spec of the tests that has a suggestion."""
+    tried = 0
+    for path in sorted((ROOT / "tests" / "language" / "bad").glob("*.circ")):
+        try:
+            raw = path.read_bytes().decode()
+        except UnicodeDecodeError:
+            continue
+        analysis = Analysis(Text(raw, path.name, path.parent, "utf-16"))
+        analysis.check()
+        for fix in quick_fixes(analysis, analysis.text.range(0, len(raw)), "x"):
+            (edit,) = fix.edit.changes["x"]
+            start, end = (analysis.text.offset(p) for p in (edit.range.start, edit.range.end))
+            mended = raw[:start] + edit.new_text + raw[end:]
+            again = Analysis(Text(mended, path.name, path.parent, "utf-16"))
+            again.check()
+            messages = [d.message for d in again.diagnostics]
+            assert fix.diagnostics[0].message.partition("\nhelp")[0] not in messages, path
+            tried += 1
+    assert tried >= 10

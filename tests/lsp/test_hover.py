@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from circuitlang.language import functions
+from circuitlang.language import circuit_file, functions, wrappers
 from circuitlang.language.functions import is_function
 from circuitlang.language.grammar import RESERVED
 from circuitlang.lsp import words
 from circuitlang.lsp.analysis import Analysis
+from circuitlang.lsp.completion import complete
 from circuitlang.lsp.hover import hover
 from circuitlang.lsp.text import Text
 from tests.lsp.editor import FINE, at, cut, hovered
@@ -48,6 +49,10 @@ from tests.lsp.editor import FINE, at, cut, hovered
         ("faithful: faith", "fulness", ["faithfulness(C: edges) -> number", "Built in"]),
         ("b", "os yes", ["BOS token"]),
         ("let li", "mit", ["let limit = 0.5"]),
+        ("input -", "> early", ["all edges from the nodes on the left"]),
+        ("early ", "@ END", ["one place of the prompt"]),
+        ("still = me", "an(", ["mean(x for p in D)", "its mean over reference prompts"]),
+        ("a1.h0 @ A2 -> a2.", "h1.k", ["Edges that it sends: 1 of `small`"]),
     ],
 )
 def test_hover(editor, likes, before, after, expected):
@@ -63,6 +68,22 @@ def test_hover(editor, likes, before, after, expected):
         ("circuit c { m0 -> a1.h1.k }", "m0 -> a1.h1.", "k", "through k"),
         ("circuit c { [m0] -> early.k }", "[m0] -> early.", "k", "what the head is found by"),
         ("# CL308 is said here", "# CL3", "08", "the target of inference"),
+        ("# first and last\ngroup g = m0", "group ", "g =", "first and last"),
+        ("group g = m0  # beside it", "group ", "g =", "beside it"),
+        ("# why\nclaim z: F(M) > 0", "claim ", "z:", "why"),
+        ('model b = "toy"\npaper "arXiv"', "pap", 'er "arX', "where the claims come from"),
+        (
+            "claim z: most(95%) K in random(subsets(heads), 124): F(M - K) > 0",
+            "claim ",
+            "z:",
+            "most(95%) K in random(subsets(heads), 124):",
+        ),
+        (
+            "claim z: forall K in greedy(subsets(heads), runs = 3): F(M - K) > 0",
+            "heads), ru",
+            "ns",
+            "how many chains",
+        ),
     ],
 )
 def test_hover_on_a_line_of_its_own(editor, uri, line, before, after, expected):
@@ -82,6 +103,39 @@ def test_shared_key_value_heads():
     analysis.check()
     shown, _ = hover(analysis, text.index("h4"))
     assert "key-value head 1 of 3, shared with `a19.h3`, `a19.h5`" in shown
+
+
+def test_a_setting_behind_a_model_is_no_model(editor, uri):
+    text = 'spec s "1"\nmodel "toy" { dtype "float64" }\npaper "arXiv:1"\n'
+    editor.open(uri, text)
+    assert hovered(editor, uri, text, '"arX', "iv") == ""
+    assert hovered(editor, uri, text, '"flo', "at") == ""
+    assert "3 layers" in hovered(editor, uri, text, '"to', "y")
+
+
+def test_what_is_not_run_says_so(monkeypatch):
+    monkeypatch.setitem(functions.LATER, "size", "function")
+    text = FINE + "claim z: size(small) > 0\n"
+    analysis = Analysis(Text(text, "s.circ", Path(), "utf-16"))
+    shown, _ = hover(analysis, text.index("size(small)"))
+    assert "does not run it" in shown
+    found = complete(Text(text + "let q = ", "s.circ", Path(), "utf-16"), len(text) + 8, analysis)
+    assert {"size", "edges_from"} & {s.text for s in found.suggestions} == {"edges_from"}
+
+
+def test_a_long_line_is_cut():
+    text = f"let names = [{', '.join(['a0.h0'] * 5000)}]"
+    shown, _ = hover(Analysis(Text(text, "s.circ", Path(), "utf-16")), text.index("names"))
+    assert len(shown) < 1000
+
+
+def test_named_arguments_are_those_of_the_language():
+    assert set(words.NAMED_ARGUMENTS["greedy"]) == set(wrappers.GREEDY)
+    assert set(words.NAMED_ARGUMENTS["edges_from"]) == set(circuit_file.OPTIONS)
+    for name, value in (*wrappers.GREEDY.items(), ("budget", wrappers.BUDGET)):
+        assert f"({value} when" in words.ARGUMENTS[name]
+    for sampler in wrappers.SAMPLERS:
+        assert f'"{sampler}"' in words.ARGUMENTS["sampler"]
 
 
 def test_every_word_and_function_has_a_meaning():

@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 from lsprotocol import types as t
 
-from tests.lsp.editor import FINE, IMPORTING, at, cut, hovered
+from circuitlang.language.diagnostics import Diagnostics
+from circuitlang.language.format import format_text
+from circuitlang.lsp.edits import line_edits
+from circuitlang.lsp.text import Text
+from tests.lsp.editor import FINE, IMPORTING, ROOT, at, cut, hovered
 
 
 @pytest.mark.parametrize(
@@ -103,15 +107,68 @@ def test_the_outline_of_a_broken_text(editor, uri):
     assert names == ["t", "c", "z"]
 
 
-def test_formatting(editor, uri):
-    editor.open(uri, 'spec   likes   "1.0.0"\r\n# kept\r\nmodel "toy"{bos yes}\r\n')
-    (edit,) = editor.format(uri)
-    assert edit.new_text == 'spec likes "1.0.0"\n# kept\nmodel "toy" { bos yes }\n'
-    assert edit.range == t.Range(t.Position(0, 0), t.Position(3, 0))
-    editor.change(uri, 2, edit.new_text)
+def edited(text: str, edits: list[t.TextEdit]) -> str:
+    """The text once an editor has made all the edits, whose places are those of the old text."""
+    whole = Text(text, "", Path(), "utf-16")
+    found = whole.text
+    for edit in reversed(edits):
+        start, end = whole.offset(edit.range.start), whole.offset(edit.range.end)
+        found = found[:start] + edit.new_text + found[end:]
+    return found
+
+
+def test_formatting_leaves_lines_alone_that_are_well_written(editor, uri):
+    text = 'spec   likes   "1.0.0"\r\n# 🫖 kept\r\nmodel "toy"{bos yes}\r\n'
+    wanted = 'spec likes "1.0.0"\n# 🫖 kept\nmodel "toy" { bos yes }\n'
+    editor.open(uri, text)
+    edits = editor.format(uri)
+    assert [e.range for e in edits] == [
+        t.Range(t.Position(0, 0), t.Position(1, 0)),
+        t.Range(t.Position(2, 0), t.Position(3, 0)),
+    ]
+    assert edited(text, edits) == wanted
+    editor.change(uri, 2, wanted)
     assert not editor.format(uri)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "specs").rglob("*.circ")), ids=lambda p: p.stem)
+def test_edits_come_to_what_the_formatter_writes(path):
+    """Of a spec whose layout is spoilt, at the end of the text too."""
+    spoilt = path.read_text().replace(" = ", "=").replace("\n\n", "\n\n\n\n").rstrip("\n")
+    text = Text(spoilt, path.name, path.parent, "utf-16")
+    wanted = format_text(text.source, Diagnostics())
+    assert wanted not in (None, spoilt)
+    assert edited(spoilt, line_edits(text, wanted)) == wanted
 
 
 def test_what_does_not_parse_is_not_formatted(editor, uri):
     editor.open(uri, "spec   likes (\n")
     assert not editor.format(uri)
+
+
+def test_a_file_in_quotes_is_where_it_lies(editor, tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "names.txt").write_text("ann\nbob\n")
+    text = FINE.replace('["ann", "bob"]', 'file("sub/names.txt")')
+    uri = (tmp_path / "here.circ").as_uri()
+    editor.open(uri, text)
+    found = editor.ask("definition", uri, at(text, 'file("sub/na', "mes"))
+    assert found.uri == (tmp_path / "sub" / "names.txt").as_uri()
+    assert "a file of 8 bytes" in hovered(editor, uri, text, 'file("sub/na', "mes")
+    (tmp_path / "sub" / "names.txt").unlink()
+    assert editor.ask("definition", uri, at(text, 'file("sub/na', "mes")) is None
+    assert "no such file" in hovered(editor, uri, text, 'file("sub/na', "mes")
+
+
+def test_folding(editor, likes):
+    folded = {(f.start_line, f.end_line) for f in editor.fold(likes)}
+    lines = FINE.split("\n")
+    task = lines.index("task likes {")
+    assert (task, lines.index("}", task)) in folded
+    assert all(end > start for start, end in folded)
+
+
+def test_comments_are_folded(editor, uri):
+    editor.open(uri, '# one\n# two\n# three\nspec s "1"\n# alone\n')
+    (found,) = editor.fold(uri)
+    assert (found.start_line, found.end_line, found.kind) == (0, 2, t.FoldingRangeKind.Comment)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from lsprotocol import types as t
+from pygls.exceptions import JsonRpcRequestCancelled
 
 from circuitlang.language.diagnostics import Diagnostics
 from circuitlang.lsp.analysis import Analysis
@@ -57,6 +60,75 @@ def test_over_tcp(unused_port):
     finally:
         process.terminate()
         process.wait(LIMIT)
+
+
+def test_over_tcp_it_goes_when_the_editor_is_gone():
+    """On a port of its own choice, and in the middle of an answer."""
+    process = subprocess.Popen([*COMMAND, "--tcp", "0"], stderr=subprocess.PIPE, text=True)
+    try:
+        said = process.stderr.readline()
+        port = int(said.removeprefix("circ lsp: listening on 127.0.0.1:"))
+        with socket.create_connection(("127.0.0.1", port)) as editor:
+            editor.sendall(HELLO)
+            assert editor.recv(20).startswith(b"Content-Length")
+        assert process.wait(LIMIT) == 1
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_it_goes_when_the_editor_is_killed():
+    code = (
+        "import subprocess, sys, time;"
+        f"p = subprocess.Popen({COMMAND!r}, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL);"
+        "print(p.pid, flush=True); time.sleep(600)"
+    )
+    editor = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    server = int(editor.stdout.readline())
+    editor.kill()
+    editor.communicate()
+    deadline = time.monotonic() + LIMIT
+    while runs(server) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not runs(server)
+
+
+def runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{process}/stat")
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_a_request_can_be_taken_back(editor):
+    uri = (ROOT / "specs" / "gpt2" / "ioi.circ").as_uri()
+    editor.open(uri, (ROOT / "specs" / "gpt2" / "ioi.circ").read_text())
+    params = t.HoverParams(t.TextDocumentIdentifier(uri), t.Position(0, 0))
+
+    async def taken_back():
+        asked = asyncio.ensure_future(editor.client.text_document_hover_async(params))
+        await asyncio.sleep(0)
+        (number,) = editor.client.protocol._request_futures
+        editor.client.cancel_request(t.CancelParams(number))
+        return await asked
+
+    with pytest.raises(JsonRpcRequestCancelled):
+        editor.run(taken_back())
+    editor.diagnostics(uri)
+    editor.close(uri)
+
+
+def test_an_editor_that_can_watch_files_is_asked_to():
+    capabilities = {"workspace": {"didChangeWatchedFiles": {"dynamicRegistration": True}}}
+    hello = message(id=1, method="initialize", params={"capabilities": capabilities})
+    told = message(method="initialized", params={})
+    answer = message(id=2, method="shutdown")
+    sent = hello + told + answer + message(method="exit")
+    done = subprocess.run(COMMAND, input=sent, capture_output=True, timeout=LIMIT, check=False)
+    assert b"client/registerCapability" in done.stdout
+    assert b"**/*.{circ,txt" in done.stdout
 
 
 @pytest.fixture
