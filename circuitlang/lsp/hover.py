@@ -9,7 +9,7 @@ from typing import Any
 from circuitlang.explain import page
 from circuitlang.language import syntax
 from circuitlang.language.diagnostics import TITLES
-from circuitlang.language.functions import LATER
+from circuitlang.language.grammar import LATER
 from circuitlang.language.source import Span
 from circuitlang.language.unparse import unparse
 from circuitlang.language.value_types import shown
@@ -43,7 +43,7 @@ def _word(analysis: Analysis, found: Meaning) -> Iterator[str]:
         yield code(name + takes)
         yield f"{gives[0].upper()}{gives[1:]}."
         if name in LATER:
-            yield "This version does not run it."
+            yield f"This version does not run it: {LATER[name]}."
     tables = (
         words.KEYWORDS,
         words.BUILTINS,

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from lsprotocol.types import CompletionItemKind as Kind
 
 from circuitlang.language import syntax
-from circuitlang.language.functions import LATER
-from circuitlang.language.grammar import CONTEXT_WORDS
+from circuitlang.language.grammar import CONTEXT_WORDS, LATER
 from circuitlang.language.imports import word
 from circuitlang.lsp import words
 from circuitlang.lsp.cursor import Cursor

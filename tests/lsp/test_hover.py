@@ -8,7 +8,7 @@ import pytest
 
 from circuitlang.language import circuit_file, functions, wrappers
 from circuitlang.language.functions import is_function
-from circuitlang.language.grammar import RESERVED
+from circuitlang.language.grammar import LATER, RESERVED
 from circuitlang.lsp import words
 from circuitlang.lsp.analysis import Analysis
 from circuitlang.lsp.completion import complete
@@ -114,11 +114,11 @@ def test_a_setting_behind_a_model_is_no_model(editor, uri):
 
 
 def test_what_is_not_run_says_so(monkeypatch):
-    monkeypatch.setitem(functions.LATER, "size", "function")
+    monkeypatch.setitem(LATER, "size", "count them")
     text = FINE + "claim z: size(small) > 0\n"
     analysis = Analysis(Text(text, "s.circ", Path(), "utf-16"))
     shown, _ = hover(analysis, text.index("size(small)"))
-    assert "does not run it" in shown
+    assert "does not run it: count them." in shown
     found = complete(Text(text + "let q = ", "s.circ", Path(), "utf-16"), len(text) + 8, analysis)
     assert {"size", "edges_from"} & {s.text for s in found.suggestions} == {"edges_from"}
 
@@ -140,7 +140,7 @@ def test_named_arguments_are_those_of_the_language():
 
 def test_every_word_and_function_has_a_meaning():
     assert set(words.KEYWORDS) == RESERVED
-    known = {*functions._HANDLERS, *functions.METRIC_FUNCTIONS, *functions.LATER}
+    known = {*functions._HANDLERS, *functions.METRIC_FUNCTIONS, *LATER}
     assert known - set(words.CALLS) == set()
     assert all(map(is_function, set(words.CALLS) - set(words.TEXT_CALLS) - {"F"}))
     assert {*functions.BUILTIN_NAMES, "examples"} == set(words.BUILTINS)
