@@ -110,7 +110,7 @@ def test_numbers_are_those_of_the_reference_executor_on_the_cpu(tiny, on_gpu, fa
     exact = measure(on_gpu(family, "float64"), PROMPTS, requests)
     apart = [np.abs(v - slow[a]).max() for a, v in exact.items() if a[1] not in JUMPING]
     print(f"{family}: {max(apart) / scale:.1e} of the largest logit apart")
-    assert_equal(exact, slow, 1e-11 * scale)
+    assert_equal(exact, slow, 1e-12 * scale)
     rounded = measure(on_gpu(family), PROMPTS, requests)
     assert_equal(rounded, slow, 1e-5 * scale, jumping=False)
 
