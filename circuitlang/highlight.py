@@ -1,7 +1,8 @@
 """Highlighting: a Pygments lexer, and the table of rules that the TextMate grammar is made of.
 
 Takes the words and terminals of grammar/circ.lark; gives `CircLexer` (installed as the Pygments
-plugin `circ`), and the rules as data for scripts/make_textmate.py. No token spans two lines, since a
+plugin `circ`), and the rules as data for scripts/make_textmate.py. `KINDS` are what an editor can
+tell apart. No token spans two lines, since a
 TextMate grammar sees one line at a time.
 """
 
@@ -37,34 +38,44 @@ from circuitlang.language.grammar import (
 
 @dataclass(frozen=True)
 class Kind:
-    """What a piece of text is: its Pygments token type and its TextMate scope."""
+    """What a piece of text is: its Pygments token type, its TextMate scope, and its type in editors.
+
+    The last is one of the Language Server Protocol's semantic token types.
+    """
 
     token: _TokenType
     scope: str | None
+    semantic: str | None = None
 
 
 SPACE = Kind(Whitespace, None)
-COMMENT = Kind(Comment.Single, "comment.line.number-sign.circ")
-STATEMENT = Kind(Keyword.Declaration, "storage.type.circ")
-KEYWORD = Kind(Keyword, "keyword.control.circ")
-WORD = Kind(Operator.Word, "keyword.operator.word.circ")
-TRUTH = Kind(Keyword.Constant, "constant.language.boolean.circ")
-DEFINED = Kind(Name.Class, "entity.name.type.circ")
-SETTING = Kind(Name.Property, "support.type.property-name.circ")
-VARIABLE = Kind(Name.Variable, "variable.parameter.circ")
-NODE = Kind(Name.Constant, "support.constant.node.circ")
-PORT = Kind(Name.Attribute, "entity.other.attribute-name.port.circ")
-PLACE = Kind(Name.Label, "entity.name.label.circ")
-FUNCTION = Kind(Name.Function, "entity.name.function.circ")
-BUILTIN = Kind(Name.Builtin, "constant.language.circ")
-NAME = Kind(Name, "variable.other.circ")
-NUMBER = Kind(Number, "constant.numeric.circ")
-OPERATOR = Kind(Operator, "keyword.operator.circ")
+COMMENT = Kind(Comment.Single, "comment.line.number-sign.circ", "comment")
+STATEMENT = Kind(Keyword.Declaration, "storage.type.circ", "keyword")
+KEYWORD = Kind(Keyword, "keyword.control.circ", "keyword")
+WORD = Kind(Operator.Word, "keyword.operator.word.circ", "keyword")
+TRUTH = Kind(Keyword.Constant, "constant.language.boolean.circ", "keyword")
+DEFINED = Kind(Name.Class, "entity.name.type.circ", "class")
+SETTING = Kind(Name.Property, "support.type.property-name.circ", "property")
+VARIABLE = Kind(Name.Variable, "variable.parameter.circ", "parameter")
+NODE = Kind(Name.Constant, "support.constant.node.circ", "enumMember")
+PORT = Kind(Name.Attribute, "entity.other.attribute-name.port.circ", "property")
+PLACE = Kind(Name.Label, "entity.name.label.circ", "decorator")
+FUNCTION = Kind(Name.Function, "entity.name.function.circ", "function")
+BUILTIN = Kind(Name.Builtin, "constant.language.circ", "macro")
+NAME = Kind(Name, "variable.other.circ", "variable")
+NUMBER = Kind(Number, "constant.numeric.circ", "number")
+OPERATOR = Kind(Operator, "keyword.operator.circ", "operator")
 SEPARATOR = Kind(Punctuation, "punctuation.separator.circ")
-STRING = Kind(String, "string.quoted.circ")
-SLOT = Kind(String.Interpol, "constant.other.placeholder.circ")
-ESCAPE = Kind(String.Escape, "constant.character.escape.circ")
+STRING = Kind(String, "string.quoted.circ", "string")
+SLOT = Kind(String.Interpol, "constant.other.placeholder.circ", "parameter")
+ESCAPE = Kind(String.Escape, "constant.character.escape.circ", "regexp")
 UNCLOSED = Kind(Error, "invalid.illegal.unclosed.circ")
+
+
+KINDS = (
+    COMMENT, STATEMENT, KEYWORD, WORD, TRUTH, DEFINED, SETTING, VARIABLE, NODE, PORT, PLACE,
+    FUNCTION, BUILTIN, NAME, NUMBER, OPERATOR, STRING, SLOT, ESCAPE,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

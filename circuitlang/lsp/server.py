@@ -20,6 +20,7 @@ from circuitlang.language.diagnostics import Diagnostics
 from circuitlang.language.format import format_text
 from circuitlang.lsp.analysis import Analysis
 from circuitlang.lsp.answers import completion_list, document_symbols, folding_ranges
+from circuitlang.lsp.colours import LEGEND, semantic_tokens
 from circuitlang.lsp.completion import complete
 from circuitlang.lsp.definition import definition
 from circuitlang.lsp.documents import DEBOUNCE, CircServer, log
@@ -139,6 +140,11 @@ def _answer_about_documents(server: CircServer) -> None:
     def folded(params: types.FoldingRangeParams) -> list[types.FoldingRange] | None:
         document = server.documents.get(params.text_document.uri)
         return folding_ranges(Analysis(document.text)) if document is not None else None
+
+    @server.feature(types.TEXT_DOCUMENT_SEMANTIC_TOKENS_FULL, LEGEND)
+    def coloured(params: types.SemanticTokensParams) -> types.SemanticTokens | None:
+        document = server.documents.get(params.text_document.uri)
+        return types.SemanticTokens(semantic_tokens(document.text)) if document else None
 
     @server.feature(types.TEXT_DOCUMENT_FORMATTING)
     def formatted(params: types.DocumentFormattingParams) -> list[types.TextEdit] | None:

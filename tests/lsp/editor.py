@@ -150,6 +150,10 @@ class Editor:
         params = t.FoldingRangeParams(t.TextDocumentIdentifier(uri))
         return self.run(self.client.text_document_folding_range_async(params))
 
+    def colours(self, uri: str):
+        params = t.SemanticTokensParams(t.TextDocumentIdentifier(uri))
+        return self.run(self.client.text_document_semantic_tokens_full_async(params))
+
     def fixes(self, uri: str, place: t.Range):
         params = t.CodeActionParams(t.TextDocumentIdentifier(uri), place, t.CodeActionContext([]))
         return self.run(self.client.text_document_code_action_async(params))

@@ -172,3 +172,32 @@ def test_comments_are_folded(editor, uri):
     editor.open(uri, '# one\n# two\n# three\nspec s "1"\n# alone\n')
     (found,) = editor.fold(uri)
     assert (found.start_line, found.end_line, found.kind) == (0, 2, t.FoldingRangeKind.Comment)
+
+
+def test_colours(editor, uri):
+    """In UTF-16, line by line, of a text in three quotes too; what is coloured is one thing."""
+    text = FINE + 'task other {\n  prompt """🫖 {A}\n  is {{B}}"""\n}\n'
+    editor.open(uri, text)
+    data = editor.colours(uri).data
+    legend = editor.capabilities.semantic_tokens_provider.legend.token_types
+    line = column = 0
+    found = []
+    for i in range(0, len(data), 5):
+        line, column = line + data[i], data[i + 1] + (0 if data[i] else column)
+        piece = t.Range(t.Position(line, column), t.Position(line, column + data[i + 2]))
+        found.append((cut(text, piece), legend[data[i + 3]]))
+    assert found[:3] == [("# who likes what", "comment"), ("spec", "keyword"), ("likes", "class")]
+    for expected in [
+        ("a0.h[0,1]", "enumMember"),
+        ("bos", "property"),
+        ("END", "decorator"),
+        ("drop", "function"),
+        ("0.5", "number"),
+        ("🫖 ", "string"),
+        ("{A}", "parameter"),
+        ("{{", "regexp"),
+    ]:
+        assert expected in found
+    coloured = "".join(piece for piece, _ in found)
+    plain = "".join(c for c in text if not c.isspace() and c not in "(){}[],:.=")
+    assert "".join(c for c in coloured if not c.isspace() and c not in "(){}[],:.=") == plain
