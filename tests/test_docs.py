@@ -125,6 +125,24 @@ def test_block(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert {code for code, _ in warnings} - EXCERPT == marked, warnings
 
 
+# Blocks on the toy model; one that shows a warning shows what is not meant.
+CLAIMED = [
+    b
+    for b in CIRC
+    if b.page == LANGUAGE and not b.marks.keys() & {"error", "warning"}
+    if '"gpt2' not in b.text
+]
+
+
+@pytest.mark.parametrize("block", CLAIMED, ids=lambda b: f"line {b.line}")
+def test_claims_come_out(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every claim of an example holds, or gives the verdict that it says it expects."""
+    monkeypatch.chdir(tmp_path)
+    found_in(block, tmp_path)
+    outcome = pipeline.check(Path("block.circ"), pipeline.Options(samples=64), pipeline.Silent())
+    assert outcome.exit_code == 0, [(r.name, r.verdict) for r in outcome.results if not r.ok]
+
+
 PRINTED = [block for page in PAGES for block in blocks(page) if "prints" in block.marks]
 
 

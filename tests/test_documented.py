@@ -144,6 +144,12 @@ def in_metrics() -> list[Any]:
     return defined + [c.value for c in every(syntax.Clause) if c.word == "by"]
 
 
+def in_formulas() -> list[Any]:
+    kinds = (syntax.Claim, syntax.Report, syntax.Circuit, syntax.Measure)
+    stated = [s for tree in trees() for s in tree.statements if isinstance(s, kinds)]
+    return stated + [d for d in every(syntax.Define) if d.kind != "metric"]
+
+
 def calls(within: Iterable[Any] | None = None) -> set[str]:
     return {call.name.text for call in every(syntax.Call, within)}
 
@@ -182,7 +188,7 @@ SHOWN = {
         (*METRIC_FUNCTIONS, *metric._UNARY, "mean", "min", "max"),
         calls(in_metrics()),
     ),
-    "functions of formulas": (functions._HANDLERS, calls()),
+    "functions of formulas": (functions._HANDLERS, calls(in_formulas())),
     "measures": (prelude(), calls() | bare_names()),
     "names": (evaluate.BUILTIN_WORDS, calls() | bare_names()),
     "ablations": ((*words.ABLATIONS, *words.ABLATION_CALLS), calls() | bare_names()),
