@@ -19,6 +19,7 @@ from circuitlang.language.definitions import Definitions
 from circuitlang.language.diagnostics import Diagnostic, Diagnostics, Reject, shallow
 from circuitlang.language.environment import Environment
 from circuitlang.language.evaluate import Evaluator
+from circuitlang.language.grammar import grammar_folder
 from circuitlang.language.imports import Imports, Module
 from circuitlang.language.measure_types import Signature, signatures, types_of_names
 from circuitlang.language.parse import parse
@@ -31,6 +32,10 @@ from circuitlang.lsp.text import Text
 MOST_SAMPLES = 500
 
 
+def prelude_file() -> Path:
+    return (grammar_folder() / "prelude.circ").resolve()
+
+
 class Analysis:
     """Everything is worked out when it is first asked for, but for what `check` does."""
 
@@ -39,9 +44,12 @@ class Analysis:
         self.front = Front(Diagnostics())
 
     def check(self) -> None:
-        """Resolves the text and draws its prompts: the slow part."""
+        """Resolves the text and draws its prompts: the slow part. The prelude is no spec."""
+        source = self.text.source
+        if (source.folder / Path(source.name).name).resolve() == prelude_file():
+            return
         diagnostics = Diagnostics()
-        front = resolve_source(self.text.source, diagnostics)
+        front = resolve_source(source, diagnostics)
         tasks = front.resolved.tasks.values() if front.resolved else ()
         most = max((t.sample for t in tasks), default=0)
         samples = MOST_SAMPLES if most > MOST_SAMPLES else None

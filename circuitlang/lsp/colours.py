@@ -19,18 +19,15 @@ _NUMBERS = {kind.token: TYPES.index(kind.semantic) for kind in KINDS if kind.sem
 def semantic_tokens(text: Text) -> list[int]:
     """Five numbers a token: lines and columns after the last one, length, type, no modifiers."""
     found: list[int] = []
-    last = types.Position(0, 0)
-    for start, kind, value in CircLexer().get_tokens_unprocessed(text.text):
-        if kind not in _NUMBERS:
-            continue
-        at = start
-        for line in value.split("\n"):
-            if line:
-                place = text.position(at)
-                lines = place.line - last.line
-                columns = place.character - (0 if lines else last.character)
-                length = units(line, text.encoding)
-                found += (lines, columns, length, _NUMBERS[kind], 0)
-                last = place
-            at += len(line) + 1
+    line = column = last_line = last_column = 0
+    for _, kind, value in CircLexer().get_tokens_unprocessed(text.text):
+        for number, piece in enumerate(value.split("\n")):
+            if number:
+                line, column = line + 1, 0
+            length = units(piece, text.encoding)
+            if length and kind in _NUMBERS:
+                columns = column - (last_column if line == last_line else 0)
+                found += (line - last_line, columns, length, _NUMBERS[kind], 0)
+                last_line, last_column = line, column
+            column += length
     return found

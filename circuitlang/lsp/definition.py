@@ -1,10 +1,13 @@
-"""From a name to where it is defined: in the document, an imported file, the prelude."""
+"""From a name to where it is defined: in the document, an imported file, the prelude; to a page."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from lsprotocol import types
 from pygls.uris import from_fs_path
 
+from circuitlang.explain import pages_folder
 from circuitlang.lsp.analysis import Analysis
 from circuitlang.lsp.answers import location
 from circuitlang.lsp.meaning import meaning
@@ -23,12 +26,15 @@ def definition(analysis: Analysis, offset: int, uri: str) -> types.Location | No
     if found.kind == "measure":
         return location(analysis.measures[found.name].span.part(found.name), analysis, uri)
     if found.kind in ("file", "data"):
-        return _start_of_file(analysis, found.name)
+        return _start_of_file(analysis.text.source.folder, found.name)
+    if found.kind == "code":
+        return _start_of_file(pages_folder(), f"{found.name}.md")
     return None
 
 
-def _start_of_file(analysis: Analysis, name: str) -> types.Location | None:
-    folder = analysis.text.source.folder.resolve()
+def _start_of_file(folder: Path, name: str) -> types.Location | None:
+    """A file inside a folder, where there is one."""
+    folder = folder.resolve()
     file = (folder / name).resolve()
     if not file.is_relative_to(folder) or not file.is_file():
         return None

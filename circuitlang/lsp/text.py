@@ -21,6 +21,8 @@ from circuitlang.language.source import Source
 
 def units(text: str, encoding: str) -> int:
     """The length of a text in the code units of an encoding."""
+    if text.isascii():
+        return len(text)
     if encoding == PositionEncodingKind.Utf8:
         return len(text.encode("utf-8", "surrogatepass"))
     if encoding == PositionEncodingKind.Utf32:

@@ -161,6 +161,7 @@ _OF_TYPE: dict[str, Callable[[Cursor], Iterator[Suggestion]]] = {
 _TAKES: dict[str, tuple[Type, ...]] = {
     **{name: takes for name, (takes, _) in FUNCTIONS.items()},
     **dict.fromkeys(_TOKEN_SCORES, ("tokens",)),
+    **{f"lens_{score}": ("nodes", "tokens") for score in _TOKEN_SCORES},
     **dict.fromkeys(("random", "greedy", "search", "subsets"), ("domain",)),
     "resample": ("corruption",),
     "donors": ("corruption", "number"),

@@ -109,7 +109,15 @@ METRIC_CALLS = {
     "attention": ("(head, from, to)", "the attention of a head from one place to another"),
     "indicator": ("(condition)", "1 where the condition holds, else 0"),
     "dla": ("(head)", "direct logit attribution: what a node writes towards the answer"),
-    "lens_rank": ('(head @ place, "text")', "the rank of a token in what a node writes"),
+    **{
+        f"lens_{score}": ("(node @ place, tokens)", f"{what} that a node's own output has")
+        for score, what in (
+            ("logit", "the logit of a token"),
+            ("logprob", "the log of the summed probability of a token set"),
+            ("prob", "the summed probability of a token set"),
+            ("rank", "the best rank of a token set, from 0,"),
+        )
+    },
 }
 STATISTIC_CALLS = {
     "mean": ("(x for p in D)", "the mean of numbers"),
