@@ -1,7 +1,7 @@
 """The result of a check as a document: the JSON that `circ check --json` prints.
 
 The schema is versioned by `schema_version`: fields may be added under the same version, a
-change of meaning or a removal raises it. `circ check --json-schema` prints the JSON Schema.
+change of meaning or a removal raises it. `circ schema` prints the JSON Schema.
 """
 
 from __future__ import annotations
