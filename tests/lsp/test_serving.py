@@ -29,16 +29,31 @@ def test_starting_loads_no_heavy_library():
     assert done.stdout.strip() == "[]"
 
 
-def test_analysing_loads_no_torch(tmp_path):
-    (tmp_path / "likes.circ").write_text(FINE)
-    code = (
-        "import sys; from pathlib import Path; from circuitlang.lsp.analysis import *;"
-        "a = Analysis(Text(Path('likes.circ').read_text(), 'likes.circ', Path(), 'utf-16'));"
-        "a.check(); assert not a.diagnostics, a.diagnostics;"
-        "print(sorted({'torch', 'numpy', 'rich', 'transformers', 'scipy'} & set(sys.modules)))"
-    )
+LOOKED_AT = """
+import sys
+from pathlib import Path
+from circuitlang.lsp.analysis import Analysis
+from circuitlang.lsp.completion import complete
+from circuitlang.lsp.hover import hover
+from circuitlang.lsp.text import Text
+
+good = sorted(Path("tests/language/good").glob("*.circ"))
+for path in [*Path("specs/toy").glob("[!.]*.circ"), *good[::2]]:
+    analysis = Analysis(Text(path.read_text(), path.name, path.parent, "utf-16"))
+    analysis.check()
+    assert analysis.resolved is not None
+    for token in analysis.text.tokens[::3]:
+        hover(analysis, token.start_pos)
+    complete(analysis.text, len(analysis.text.text), analysis)
+heavy = {"torch", "numpy", "rich", "transformers", "transformer_lens", "scipy", "networkx"}
+print(sorted(heavy & set(sys.modules)))
+"""
+
+
+def test_looking_at_specs_loads_no_heavy_library():
+    """Their prompts are drawn, and every kind of hover is asked for."""
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
+        [sys.executable, "-c", LOOKED_AT], capture_output=True, text=True, cwd=ROOT, check=False
     )
     assert done.stdout.strip() == "[]", done.stderr
 
