@@ -134,8 +134,9 @@ class Contents:
                 return float(value).hex()
             case MetricOperation(operator, operands):
                 return [operator, *map(self._expression, operands)]
-            case TokenScore(kind, tokens, position, pool):
-                return [kind, pool, self._answers(tokens), self._at([position])]
+            case TokenScore(kind, tokens, position, pool, node):
+                own = [] if node is None else [str(node)]
+                return [kind, pool, self._answers(tokens), self._at([position]), *own]
             case TopToken(tokens, position):
                 return ["top", self._answers(tokens), self._at([position])]
             case Divergence(reference, kind=kind):

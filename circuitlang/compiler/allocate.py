@@ -100,8 +100,7 @@ def width(graph: Graph, value: Value) -> int:
 def allocate(form: Schedule, *, free: bool = True) -> Plan:
     """Without `free` everything is kept until the end."""
     graph = form.demand.graph
-    kept = {n for final in graph.finals for _, n in final.residuals}
-    kept |= {n for final in graph.finals for *_, n in final.patterns}
+    kept = {n for final in graph.finals for n, _ in final.values}
     operands = [tuple(dict.fromkeys(form.operands(step))) for step in form.steps]
     last = {n: i for i, read in enumerate(operands) for n in read}
     uses = Counter(n for _, value, _ in form.demand.kept for n in set(value.operands))

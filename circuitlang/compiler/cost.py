@@ -21,7 +21,7 @@ from circuitlang.compiler.graph import Graph
 from circuitlang.compiler.passes import PASSES, compile_program
 from circuitlang.compiler.pieces import LARGEST_CHUNK, Budget, Piece, Planner
 from circuitlang.compiler.program import CLEAN, Program
-from circuitlang.compiler.reads import Distance, Score, common_layout, scores, tokens_read
+from circuitlang.compiler.reads import Distance, Score, Spot, common_layout, scores, tokens_read
 from circuitlang.language.architecture import Shape, architecture
 from circuitlang.language.edges import UnresolvedPosition
 from circuitlang.language.prompt import Prompt, PromptSet, mean_key
@@ -242,23 +242,22 @@ def _chunk_cost(piece: Piece, values: int, nodes: int, flops: int) -> ChunkCost:
 
 
 def _readout_flops(piece: Piece) -> int:
-    """FLOPs of the unembedding for one prompt: of each distinct residual, the tokens asked for."""
-    layout, shape = common_layout(piece.prompts), piece.program.wiring.shape
-    residuals = [dict(final.residuals) for final in piece.plan.graph.finals]
-    finals = dict(zip(piece.runs, residuals, strict=True))
-    asked: dict[tuple[int, int], dict[Score, None]] = {}
+    """FLOPs of the unembedding for one prompt: of each distinct vector, the tokens asked for."""
+    layout, wired = common_layout(piece.prompts), piece.program.wiring
+    finals = dict(zip(piece.runs, piece.plan.graph.finals, strict=True))
+    asked: dict[tuple[Spot, int | None], dict[Score, None]] = {}
     for metric in {metric for metrics in piece.requests.values() for metric in metrics}:
-        for position, score in scores(metric.expression, layout):
+        for spot, score in scores(metric.expression, layout):
             for run in (run for run, metrics in piece.requests.items() if metric in metrics):
-                asked.setdefault((position, finals[run][position]), {})[score] = None
+                asked.setdefault((spot, finals[run].at(spot, wired)), {})[score] = None
     tokens = 0
     for found in asked.values():
         some = tokens_read(found, piece.prompts)
-        tokens += shape.vocab if some is None else len(some)
+        tokens += wired.shape.vocab if some is None else len(some)
     compared = {
         (at, s.reference) for (at, _), f in asked.items() for s in f if isinstance(s, Distance)
     }
-    return 2 * shape.d_model * (tokens + len(compared) * shape.vocab)
+    return 2 * wired.shape.d_model * (tokens + len(compared) * wired.shape.vocab)
 
 
 def _references(runs: Iterable[Run], drawn: PromptSet) -> list[Prompt]:

@@ -51,10 +51,8 @@ def drop(form: Graph, *, dead: bool = True, positions: bool = True) -> Demand:
     values = form.values
     asked = [0] * len(values)
     for final in form.finals:
-        for position, number in final.residuals:
-            asked[number] |= 1 << position
-        for _, _, queries, number in final.patterns:
-            asked[number] |= queries
+        for number, positions_read in final.values:
+            asked[number] |= positions_read
     for number in range(len(values) - 1, -1, -1):
         here, value = asked[number], values[number]
         if not dead or (here and not positions):

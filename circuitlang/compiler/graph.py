@@ -30,10 +30,13 @@ A stream or attn of no source holds output biases alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from circuitlang.compiler.program import Program
+from circuitlang.compiler.reads import Spot
+from circuitlang.compiler.wiring import Wiring
 
 
 class Value(NamedTuple):
@@ -54,11 +57,37 @@ class Value(NamedTuple):
 
 @dataclass(frozen=True)
 class Final:
-    """What one run delivers: (position, value) of its last residual where logits are read, and
-    (layer, head, query positions as bits, value) of its attention patterns."""
+    """What one run delivers: (position, value) of its last residual where logits are read,
+    (layer, head, query positions as bits, value) of its attention patterns, and (sender,
+    positions as bits, value) of nodes' own outputs."""
 
     residuals: tuple[tuple[int, int], ...]
     patterns: tuple[tuple[int, int, int, int], ...]
+    outputs: tuple[tuple[int, int, int], ...] = ()
+
+    @property
+    def values(self) -> Iterator[tuple[int, int]]:
+        """Every value that is delivered, with its positions as bits."""
+        yield from ((n, 1 << position) for position, n in self.residuals)
+        yield from ((n, queries) for *_, queries, n in self.patterns)
+        yield from ((n, positions) for _, positions, n in self.outputs)
+
+    def at(self, spot: Spot, wiring: Wiring) -> int | None:
+        """The value that is delivered for a spot; None where the run is not read there."""
+        position, node = spot
+        if node is None:
+            return next((n for at, n in self.residuals if at == position), None)
+        sender = wiring.architecture.sender_index[node]
+        here = (n for s, at, n in self.outputs if s == sender and at >> position & 1)
+        return next(here, None)
+
+    def text(self, wiring: Wiring) -> str:
+        """What is read from which value, on one line."""
+        senders = wiring.architecture.senders
+        reads = [f"logits at {position} from %{n}" for position, n in self.residuals]
+        reads += [f"a{layer}.h{head} from %{n}" for layer, head, _, n in self.patterns]
+        reads += [f"what {senders[s]} writes from %{n}" for s, _, n in self.outputs]
+        return ", ".join(reads)
 
 
 @dataclass
@@ -96,9 +125,7 @@ class Graph:
         lines = [f"{len(self.values)} values"]
         lines += [f"  %{n} = {value_text(self, v)}" for n, v in enumerate(self.values)]
         for number, final in enumerate(self.finals):
-            reads = [f"logits at {p} from %{n}" for p, n in final.residuals]
-            reads += [f"a{layer}.h{head} from %{n}" for layer, head, _, n in final.patterns]
-            lines.append(f"  run {number}: {', '.join(reads)}")
+            lines.append(f"  run {number}: {final.text(self.program.wiring)}")
         return "\n".join(lines)
 
     # ------------------------------------------------------------ what sources are made of

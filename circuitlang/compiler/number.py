@@ -93,7 +93,17 @@ class _Run:
             for position in bits(self.request.positions)
             for i in [self.graph.program.segment_of(position)]
         )
-        return Final(residuals, patterns)
+        outputs = tuple(o for read in self.request.outputs for o in self._outputs(*read))
+        return Final(residuals, patterns, outputs)
+
+    def _outputs(self, sender: int, positions: int) -> Iterator[tuple[int, int, int]]:
+        for i in self.segments:
+            here = positions & self.graph.program.segments[i].bits
+            if here:
+                value = self._value(i, sender)
+                if value == SOURCE:
+                    value = self.graph.leaf(sender, self.sources[i], i, self.tag)
+                yield sender, here, value
 
     def _patterns(self, layer: int, head: int, queries: int) -> Iterator[tuple[int, int, int, int]]:
         for i in self.segments:

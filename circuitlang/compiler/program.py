@@ -59,13 +59,14 @@ class Request:
     """One run: its live edges in each segment, its source, and what is read of it.
 
     `positions` is a bit mask: where the logits are read. `heads` are (layer, head, query
-    positions) whose attention is read.
+    positions) whose attention is read, `outputs` (sender, positions) of nodes whose own output is.
     """
 
     masks: tuple[int, ...]
     source: int
     positions: int
     heads: tuple[tuple[int, int, int], ...]
+    outputs: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,10 +116,14 @@ def program(runs: Sequence[Run], reads: Mapping[Run, Reads], prompts: Sequence[P
         Request(
             tuple(row[s.start] for s in segments),
             number[run.ablation],
-            sum(1 << read.position for read in reads[run].logits),
+            sum(1 << position for position in reads[run].residuals),
             tuple(
                 (a.head.layer, a.head.head, sum(1 << q for q in a.queries))
                 for a in reads[run].attention
+            ),
+            tuple(
+                (graph.architecture.sender_index[node], sum(1 << p for p in positions))
+                for node, positions in reads[run].outputs.items()
             ),
         )
         for run, row in zip(runs, rows, strict=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from math import ceil
+from typing import NamedTuple
 
 from circuitlang.language.architecture import Node
 from circuitlang.language.edges import Layout
@@ -32,11 +33,18 @@ BLOCK_BYTES = 128 << 20
 PLAIN_WORK = 9
 
 
-@dataclass(frozen=True)
-class Read:
-    """Logits at one position, of `tokens` (ascending) or, when None, the whole vocabulary."""
+class Spot(NamedTuple):
+    """What logits are made of: the last residual at a position, or a node's own output there."""
 
     position: int
+    node: Node | None = None
+
+
+@dataclass(frozen=True)
+class Read:
+    """Logits at one spot, of `tokens` (ascending) or, when None, the whole vocabulary."""
+
+    spot: Spot
     tokens: tuple[int, ...] | None
 
 
@@ -51,10 +59,24 @@ class Attention:
 
 @dataclass(frozen=True)
 class Reads:
-    """One `Read` per position, ascending; one `Attention` per head."""
+    """One `Read` per spot, by position; one `Attention` per head."""
 
     logits: tuple[Read, ...]
     attention: tuple[Attention, ...]
+
+    @property
+    def residuals(self) -> list[int]:
+        """The positions at which the last residual is read."""
+        return [read.spot.position for read in self.logits if read.spot.node is None]
+
+    @property
+    def outputs(self) -> dict[Node, list[int]]:
+        """The positions at which nodes' own outputs are read."""
+        found: dict[Node, list[int]] = {}
+        for read in self.logits:
+            if read.spot.node is not None:
+                found.setdefault(read.spot.node, []).append(read.spot.position)
+        return found
 
 
 @dataclass(frozen=True)
@@ -91,19 +113,19 @@ def leaves(expression: MetricExpression) -> Iterator[MetricExpression]:
         yield expression
 
 
-def scores(expression: MetricExpression, layout: Layout) -> Iterator[tuple[int, Score]]:
-    """What an expression reads off logits, with the position of each; a loss is its tokens."""
+def scores(expression: MetricExpression, layout: Layout) -> Iterator[tuple[Spot, Score]]:
+    """What an expression reads off logits, with the spot of each; a loss is its tokens."""
     for leaf in leaves(expression):
         match leaf:
             case TokenScore() | TopToken():
                 (position,) = leaf.position.tokens(layout)
-                yield position, leaf
+                yield Spot(position, leaf.node if isinstance(leaf, TokenScore) else None), leaf
             case Divergence(reference, kind=kind):
                 for position in compared_at(leaf, layout):
-                    yield position, Distance(kind, reference, position)
+                    yield Spot(position), Distance(kind, reference, position)
             case Loss():
                 for token in sorted(leaf.place.tokens(layout)):
-                    yield token - 1, NextToken(token - 1)
+                    yield Spot(token - 1), NextToken(token - 1)
 
 
 def compared_at(score: Divergence, layout: Layout) -> list[int]:
@@ -133,20 +155,26 @@ def reads_of(
     layout = common_layout(prompts)
     distinct = dict.fromkeys(metric for metrics in requests.values() for metric in metrics)
     expanded = {metric: tuple(scores(metric.expression, layout)) for metric in distinct}
-    wanted: dict[Run, dict[int, dict[Score, None]]] = {run: {} for run in requests}
+    wanted: dict[Run, dict[Spot, dict[Score, None]]] = {run: {} for run in requests}
     for run, metrics in requests.items():
-        for position, score in chain.from_iterable(expanded[metric] for metric in metrics):
-            wanted[run].setdefault(position, {})[score] = None
+        for spot, score in chain.from_iterable(expanded[metric] for metric in metrics):
+            wanted[run].setdefault(spot, {})[score] = None
             if isinstance(score, Distance):
-                wanted.setdefault(score.reference, {}).setdefault(position, {})[score] = None
+                wanted.setdefault(score.reference, {}).setdefault(spot, {})[score] = None
     suffice = cache(lambda found: tokens_read(found, prompts))
     return {
         run: Reads(
-            tuple(Read(position, suffice(tuple(at))) for position, at in sorted(places.items())),
+            tuple(
+                Read(spot, suffice(tuple(at))) for spot, at in sorted(places.items(), key=_order)
+            ),
             _attention(requests.get(run, ()), layout),
         )
         for run, places in wanted.items()
     }
+
+
+def _order(item: tuple[Spot, object]) -> tuple[int, str]:
+    return item[0].position, str(item[0].node or "")
 
 
 def _attention(metrics: Iterable[Metric], layout: Layout) -> tuple[Attention, ...]:

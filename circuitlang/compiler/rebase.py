@@ -71,6 +71,7 @@ class _Rebase:
             Final(
                 tuple([(position, self.renamed[n]) for position, n in final.residuals]),
                 tuple([(a, b, c, self.renamed[n]) for a, b, c, n in final.patterns]),
+                tuple([(a, b, self.renamed[n]) for a, b, n in final.outputs]),
             )
             for final in self.form.finals
         )

@@ -37,9 +37,7 @@ def values_text(piece: Piece) -> str:
     form = piece.plan.schedule.demand
     lines = [_heading(piece), str(piece.program), str(form)]
     for run, final in zip(piece.runs, piece.plan.graph.finals, strict=True):
-        reads = [f"logits at {position} from %{n}" for position, n in final.residuals]
-        reads += [f"a{layer}.h{head} from %{n}" for layer, head, _, n in final.patterns]
-        lines.append(f"{run_text(run)}: {', '.join(reads)}")
+        lines.append(f"{run_text(run)}: {final.text(piece.program.wiring)}")
     return "\n".join(lines)
 
 

@@ -310,7 +310,7 @@ def _stream_wanted(form: Graph, value: Value) -> Iterator[_Fit]:
 def _final(form: Graph, final: Final, request: Request) -> Iterator[str]:
     if [position for position, _ in final.residuals] != list(bits(request.positions)):
         yield "its logits are not at the positions that are read"
-    if not all(0 <= n < len(form.values) for n in _delivered([final])):
+    if not all(0 <= n < len(form.values) for n, _ in final.values):
         yield "it delivers a value that is not there"
         return
     for position, n in final.residuals:
@@ -329,12 +329,23 @@ def _final(form: Graph, final: Final, request: Request) -> Iterator[str]:
             yield f"its attention of a{layer}.h{head} is {_text(form, n)}"
     if read != {(layer, head): queries for layer, head, queries in request.heads}:
         yield "its attention is not that of the heads and queries that are read"
+    yield from _outputs(form, final, request)
 
 
-def _delivered(finals: Iterable[Final]) -> Iterator[int]:
-    for final in finals:
-        yield from (n for _, n in final.residuals)
-        yield from (n for *_, n in final.patterns)
+def _outputs(form: Graph, final: Final, request: Request) -> Iterator[str]:
+    written: Counter[int] = Counter()
+    for sender, positions, n in final.outputs:
+        value = form.values[n]
+        written[sender] += positions
+        segment = form.program.segments[value.segment]
+        node = form.program.wiring.architecture.senders[sender]
+        kind = {"head": "out", "mlp": "mlp"}.get(node.kind, "embed")
+        place = (node.layer, node.head) if kind == "out" else (node.layer, -1)
+        mine = value.kind == kind and (kind == "embed" or value[1:3] == place)
+        if not mine or positions & ~segment.bits or not positions:
+            yield f"what {node} writes is {_text(form, n)}"
+    if written != dict(request.outputs):
+        yield "its outputs are not those of the nodes and positions that are read"
 
 
 # ---------------------------------------------------------------- demands
@@ -352,9 +363,7 @@ def _demand(form: Demand) -> Iterator[str]:
             if missing := asked & ~form.positions[operand]:
                 yield f"%{n} reads %{operand} at {positions_text(missing)}, where it is dropped"
     for i, final in enumerate(graph.finals):
-        reads = [(n, 1 << position) for position, n in final.residuals]
-        reads += [(n, queries) for *_, queries, n in final.patterns]
-        for n, read in reads:
+        for n, read in final.values:
             if missing := read & ~form.positions[n]:
                 yield f"run {i} reads %{n} at {positions_text(missing)}, where it is dropped"
 
@@ -377,7 +386,7 @@ def _schedule(form: Schedule, *, ordered: bool) -> Iterator[str]:
     graph = form.demand.graph
     for i, step in enumerate(form.steps):
         yield from (f"step {i}, {step.kind}: {problem}" for problem in _step(form, step))
-    delivered = set(_delivered(graph.finals))
+    delivered = {n for final in graph.finals for n, _ in final.values}
     made = Counter(n for step in form.steps for n in step.produced)
     kept = {n for n, _, _ in form.demand.kept}
     for n, value in enumerate(graph.values):
@@ -495,7 +504,7 @@ def _plan(form: Plan) -> Iterator[str]:
     if not len(form.steps) == len(form.frees) == len(form.live):
         yield f"{len(form.steps)} steps, {len(form.frees)} frees and {len(form.live)} live sizes"
         return
-    delivered = set(_delivered(graph.finals))
+    delivered = {n for final in graph.finals for n, _ in final.values}
     stored: dict[int, int] = {}
     held = 0
     for i, (step, freed) in enumerate(zip(form.steps, form.frees, strict=True)):

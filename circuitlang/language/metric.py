@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from circuitlang.language import syntax
+from circuitlang.language.architecture import LOGITS, Node
 from circuitlang.language.diagnostics import Reject, suggestion
 from circuitlang.language.edges import END, Place, Position
 from circuitlang.language.grammar import LATER
@@ -28,11 +29,13 @@ if TYPE_CHECKING:
     from circuitlang.language.runs import Context
 
 _TOKEN_SCORES = ("logit", "logprob", "prob", "rank")
+_LENSES = tuple(f"lens_{kind}" for kind in _TOKEN_SCORES)
 _UNARY = ("abs", "square", "sqrt", "log", "exp")
 _COMPARED = ("kl", "js")
 _ADDED = ("+", "*", "max", "min")
 _BUILT_FROM = (
-    "a metric is built from logit, prob, logprob, rank, kl, js, loss, attention, indicator"
+    "a metric is built from logit, prob, logprob, rank, kl, js, loss, attention, indicator, and "
+    "of one node lens_logit, lens_prob, lens_logprob, lens_rank"
 )
 
 
@@ -110,6 +113,8 @@ class MetricBuilder:
             )
         if name in _TOKEN_SCORES:
             return self.token_score(e, None)
+        if name in _LENSES:
+            return self.lens(e, None)
         match name:
             case "kl" | "js":
                 return self.divergence(e)
@@ -123,7 +128,7 @@ class MetricBuilder:
                 return self.pooled(e)
         if name in _UNARY:
             return MetricOperation(name, (self.expression(self.arguments(e, 1)[0]),))
-        known = (*_TOKEN_SCORES, *_COMPARED, "loss", "attention", "indicator", *_UNARY)
+        known = (*_TOKEN_SCORES, *_LENSES, *_COMPARED, "loss", "attention", "indicator", *_UNARY)
         if name in LATER:
             raise self.fail("CL307", f"`{name}` is not run by this version.", e, LATER[name])
         raise self.fail(
@@ -138,6 +143,7 @@ class MetricBuilder:
             usage = {
                 "attention": "attention(head, from, to)",
                 "loss": "loss(label)",
+                **{name: f"{name}(a9.h6 @ END, answer)" for name in _LENSES},
                 "indicator": "indicator(logit(answer) > logit(foil))",
             }.get(e.name.text, f"{e.name.text}(answer)")
             raise self.fail(
@@ -154,10 +160,41 @@ class MetricBuilder:
         if isinstance(argument, syntax.At):
             position = self.position(argument.place)
             argument = argument.base
-        tokens = self.token_set(argument)
-        score = TokenScore(e.name.text, tokens, position, pool)
+        return self.scored(e, TokenScore(e.name.text, self.token_set(argument), position, pool))
+
+    def lens(self, e: syntax.Call, pool: str | None) -> TokenScore:
+        """`lens_rank(a9.h6 @ S2, answer)`: what a node's own output says; at END without a place."""
+        written, tokens = self.arguments(e, 2)
+        value = self.ev.value(written, self.context.env)
+        node = self.one_node(value, written, e)
+        places = [m.place or Place((Position(END),)) for m in value.members]
+        positions = [position for place in places for position in place.positions]
+        if len(positions) != 1:
+            raise self.fail(
+                "CL106", "One position is needed here.", written, "name one label, or END"
+            )
+        self.ev.runs.check_label(positions[0], self.context.task, written)
+        kind_of = e.name.text.removeprefix("lens_")
+        score = TokenScore(kind_of, self.token_set(tokens), positions[0], pool, node)
+        return self.scored(e, score)
+
+    def scored(self, e: syntax.Call, score: TokenScore) -> TokenScore:
         self.ev.definitions.score_spans.setdefault((self.context.task.name, score), e.span)
         return score
+
+    def one_node(self, value: Any, written: Expression, e: syntax.Call) -> Node:
+        """The only node of a set, at whatever places."""
+        nodes = {m.node for m in value.members} if isinstance(value, Nodes) else set()
+        if len(nodes) == 1 and (node := nodes.pop()) != LOGITS:
+            return node
+        found = f"{len(value.members)} nodes" if nodes else kind(value)
+        found = "`logits`" if isinstance(value, Nodes) and not nodes else found
+        raise self.fail(
+            "CL106",
+            f"`{e.name.text}` needs one head or MLP, not {found}.",
+            written,
+            f"write `{e.name.text}(a9.h6 @ END, answer)`; loop over several nodes",
+        )
 
     def token_set(self, e: Expression) -> str:
         known = tuple(self.context.task.tokens)
@@ -178,7 +215,7 @@ class MetricBuilder:
         """`mean(logit(foil))` pools one set; `max(a, b)` takes several metrics."""
         if len(e.arguments) == 1 and isinstance(e.arguments[0], syntax.Call):
             inner = e.arguments[0]
-            if inner.name.text == "logit":
+            if inner.name.text in ("logit", "lens_logit"):
                 if e.name.text == "min":
                     raise self.fail(
                         "CL106",
@@ -186,6 +223,8 @@ class MetricBuilder:
                         e,
                         "write `mean(...)` or `max(...)`",
                     )
+                if inner.name.text == "lens_logit":
+                    return self.lens(inner, e.name.text)
                 return self.token_score(inner, e.name.text)
         if e.name.text == "mean" or len(e.arguments) < 2:
             raise self.fail(

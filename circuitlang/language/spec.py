@@ -130,13 +130,16 @@ class TokenScore:
     """`logit`, `logprob`, `prob` or `rank` of a named token set at one position.
 
     prob sums over the set, logprob is its logsumexp, rank is the best (lowest) rank in the
-    set counted from 0; logit of several tokens needs `pool` "mean" or "max".
+    set counted from 0; logit of several tokens needs `pool` "mean" or "max". With `node` the
+    logits are what the final norm and the unembedding make of that node's own output there
+    (the logit lens; nostalgebraist 2020), not of the whole residual stream.
     """
 
     kind: str
     tokens: str
     position: Position
     pool: str | None = None
+    node: Node | None = None
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ from circuitlang.runtime import reference
 from circuitlang.runtime.ablation import Ablations, token_tensor
 from circuitlang.runtime.means import Averages
 from circuitlang.runtime.measure import check_prompts, explained_memory
-from circuitlang.runtime.metrics import Evaluation, Vector, heads_watched
+from circuitlang.runtime.metrics import Evaluation, Vector, watched
 from circuitlang.runtime.models import LoadedModel
 from circuitlang.runtime.one_by_one import RunOrder
 from circuitlang.runtime.planned import outcomes
@@ -133,7 +133,7 @@ class _Check:
         end = len(prompts[0].tokens) - 1
         reads = {p for run in requests for p in self.order.positions(run, prompts)}
         self.positions = tuple(sorted(reads | {end}))
-        self.heads = tuple({h: None for m in self.metrics for h in heads_watched(m.expression)})
+        self.watched = watched(metric.expression for metric in self.metrics)
         self.noise = dict.fromkeys(self.metrics, 0.0)
         self.references: dict[Run, Outcome] = {}
         if model.adapter is not None:
@@ -200,11 +200,11 @@ class _Check:
             yield f"F({name}) is the reference executor's", part, third, read
 
     def _dead(self, circuit: Run) -> int:
-        """Edges that lead nowhere, neither to the logits nor to a head that is watched."""
+        """Edges that lead nowhere, neither to the logits nor to a node that is watched."""
         graph = self.model.architecture
         dead = dead_ends(graph, circuit.live.reach)
-        for head in self.heads:
-            for receiver in graph.receivers_of(head):
+        for node in self.watched.heads | (self.watched.nodes - {INPUT}):
+            for receiver in graph.receivers_of(node):
                 dead &= ~graph.entering(receiver)
         return dead
 
@@ -222,10 +222,12 @@ class _Check:
     # ------------------------------------------------------------ computing
 
     def _planned(self, prompts: Sequence[Prompt], runs: Sequence[Run]) -> list[Outcome]:
-        return outcomes(self.model, prompts, runs, self.positions, self.heads, self.averages)
+        return outcomes(self.model, prompts, runs, self.positions, self.watched, self.averages)
 
     def _planned_plainly(self, prompts: Sequence[Prompt], runs: Sequence[Run]) -> list[Outcome]:
-        return outcomes(self.model, prompts, runs, self.positions, self.heads, self.averages, PLAIN)
+        return outcomes(
+            self.model, prompts, runs, self.positions, self.watched, self.averages, PLAIN
+        )
 
     def _one_by_one(self, prompts: Sequence[Prompt], runs: Sequence[Run]) -> list[Outcome]:
         tokens = token_tensor(prompts, None, self.model)
@@ -235,8 +237,16 @@ class _Check:
             values = None
             if run.ablation is not None:
                 values = self.ablations.values(run.ablation, prompts)
-            full = reference.run(self.model, tokens, regions, values, self.positions, self.heads)
-            found.append(Outcome(full.positions, full.logits, full.patterns))
+            full = reference.run(
+                self.model,
+                tokens,
+                regions,
+                values,
+                self.positions,
+                self.watched.heads,
+                self.watched.nodes,
+            )
+            found.append(Outcome(full.positions, full.logits, full.patterns, full.lens))
         return found
 
     def _unhooked(self, ablation: Ablation | None) -> Outcome:
@@ -250,8 +260,9 @@ class _Check:
         cut = max(1, len(self.prompts) // 3)
         sides = [side for side in (self.prompts[cut:], self.prompts[:cut]) if side]
         parts = [outcome for side in sides for outcome in self.execute(side, [run])][::-1]
-        patterns = {h: torch.cat([p.patterns[h] for p in parts]) for h in self.heads}
-        return Outcome(self.positions, torch.cat([p.logits for p in parts]), patterns)
+        patterns = {h: torch.cat([p.patterns[h] for p in parts]) for h in self.watched.heads}
+        lens = {n: torch.cat([p.lens[n] for p in parts]) for n in self.watched.nodes}
+        return Outcome(self.positions, torch.cat([p.logits for p in parts]), patterns, lens)
 
     # ------------------------------------------------------------ comparing
 
@@ -271,8 +282,11 @@ class _Check:
         return Invariant(name, deviation, deviation <= LIMITS[self.model.reference.dtype])
 
     def _evaluable(self, metric: Metric, outcomes: Iterable[Outcome]) -> bool:
-        heads = heads_watched(metric.expression)
-        return all(head in outcome.patterns for outcome in outcomes for head in heads)
+        read = watched([metric.expression])
+        return all(
+            read.heads <= outcome.patterns.keys() and read.nodes <= outcome.lens.keys()
+            for outcome in outcomes
+        )
 
     def _values(self, metric: Metric, outcome: Outcome) -> Vector:
         prompts = self.prompts[: len(outcome.logits)]
@@ -283,7 +297,8 @@ class _Check:
 def _prompts(outcome: Outcome, part: slice) -> Outcome:
     """The outcome for some of its prompts."""
     patterns = {head: pattern[part] for head, pattern in outcome.patterns.items()}
-    return Outcome(outcome.positions, outcome.logits[part], patterns)
+    lens = {node: logits[part] for node, logits in outcome.lens.items()}
+    return Outcome(outcome.positions, outcome.logits[part], patterns, lens)
 
 
 def _tokens_of(ablation: Ablation) -> str:

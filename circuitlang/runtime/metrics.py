@@ -8,7 +8,8 @@ KL and loss are in nats.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from math import log
 
@@ -67,8 +68,20 @@ def leaves(expression: MetricExpression) -> Iterator[MetricExpression]:
         yield expression
 
 
-def heads_watched(expression: MetricExpression) -> list[Node]:
-    return [leaf.head for leaf in leaves(expression) if isinstance(leaf, AttentionScore)]
+@dataclass(frozen=True)
+class Watched:
+    """What metrics read of a run besides its logits: heads' attention, and nodes' own outputs."""
+
+    heads: frozenset[Node] = frozenset()
+    nodes: frozenset[Node] = frozenset()
+
+
+def watched(expressions: Iterable[MetricExpression]) -> Watched:
+    parts = [leaf for expression in expressions for leaf in leaves(expression)]
+    return Watched(
+        frozenset(leaf.head for leaf in parts if isinstance(leaf, AttentionScore)),
+        frozenset(leaf.node for leaf in parts if isinstance(leaf, TokenScore) and leaf.node),
+    )
 
 
 def positions_read(expression: MetricExpression, prompts: Sequence[Prompt]) -> set[int]:
@@ -95,7 +108,7 @@ class Evaluation:
         self.outcome = outcome
         self.prompts = prompts
         self.references = references
-        self._log_probabilities: dict[Position, Tensor] = {}
+        self._log_probabilities: dict[tuple[Position, Node | None], Tensor] = {}
 
     def value(self, expression: MetricExpression) -> Vector:
         """One float64 number per prompt."""
@@ -119,9 +132,10 @@ class Evaluation:
 
     def _token_score(self, score: TokenScore) -> Vector:
         logarithms = score.kind in ("prob", "logprob")
-        rows = self._log_probs(score.position) if logarithms else self._logits(score.position)
-        read = SCORES.get(score.kind)
-        if read is None:
+        read = self._log_probs if logarithms else self._logits
+        rows = read(score.position, score.node)
+        scored = SCORES.get(score.kind)
+        if scored is None:
             raise NotMeasurable(f'there is no token score "{score.kind}"')
         numbers = []
         for row, prompt in zip(rows, self.prompts, strict=True):
@@ -131,7 +145,7 @@ class Evaluation:
                     f'logit({score.tokens}) has {len(tokens)} tokens in "{prompt.text}"',
                     f"write mean(logit({score.tokens})) or max(logit({score.tokens}))",
                 )
-            numbers.append(read(row, torch.tensor(tokens, dtype=torch.long), score.pool))
+            numbers.append(scored(row, torch.tensor(tokens, dtype=torch.long), score.pool))
         return np.array([number.item() for number in numbers])
 
     def _divergence(self, score: Divergence) -> Vector:
@@ -172,15 +186,17 @@ class Evaluation:
         ]
         return np.array(hits, dtype=np.float64)
 
-    def _logits(self, position: Position) -> Tensor:
-        """The logits at `position` of each prompt: [prompt, vocab] float64."""
+    def _logits(self, position: Position, node: Node | None = None) -> Tensor:
+        """The logits at `position` of each prompt, or a node's own: [prompt, vocab] float64."""
         at = [self.outcome.positions.index(one_token(position, p)) for p in self.prompts]
-        return self.outcome.logits[range(len(at)), at].double().cpu()
+        logits = self.outcome.logits if node is None else self.outcome.lens[node]
+        return logits[range(len(at)), at].double().cpu()
 
-    def _log_probs(self, position: Position) -> Tensor:
-        if position not in self._log_probabilities:
-            self._log_probabilities[position] = self._logits(position).log_softmax(-1)
-        return self._log_probabilities[position]
+    def _log_probs(self, position: Position, node: Node | None = None) -> Tensor:
+        key = position, node
+        if key not in self._log_probabilities:
+            self._log_probabilities[key] = self._logits(position, node).log_softmax(-1)
+        return self._log_probabilities[key]
 
 
 def log_probabilities(outcome: Outcome, prompt: int, positions: Sequence[int]) -> Tensor:

@@ -75,6 +75,18 @@ class LoadedModel:
             ).logits
         return logits
 
+    @torch.no_grad()
+    def lens(self, outputs: Tensor) -> Tensor:
+        """What the published model's final norm and unembedding make of `outputs`.
+
+        [..., d_model] to logits [..., vocab]: the logit lens of a node's own output.
+        """
+        with precision(self.dtype):
+            normed = self.bridge.ln_final.original_component(outputs)
+            logits: Tensor = self.plain.get_output_embeddings()(normed)
+        cap = getattr(self.plain.config, "final_logit_softcapping", None)
+        return logits if cap is None else torch.tanh(logits / cap) * cap
+
 
 def load(reference: ModelReference, base: Path, device: str, progress: Progress) -> LoadedModel:
     """Finds, loads and checks the model; `base` is the spec's folder.

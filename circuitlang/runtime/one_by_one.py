@@ -18,7 +18,7 @@ from circuitlang.language.prompt import Prompt, PromptSet
 from circuitlang.language.spec import Ablation, Metric, Run
 from circuitlang.runtime import reference
 from circuitlang.runtime.ablation import Ablations, Values, token_tensor
-from circuitlang.runtime.metrics import Evaluation, Vector, heads_watched, positions_read
+from circuitlang.runtime.metrics import Evaluation, Vector, positions_read, watched
 from circuitlang.runtime.models import LoadedModel
 from circuitlang.runtime.reference import Outcome
 
@@ -134,13 +134,14 @@ class Chunk:
     ) -> Outcome:
         if run.ablation is not None and run.ablation not in ablated:
             ablated[run.ablation] = self.ablations.values(run.ablation, self.prompts)
-        heads = {head for metric in metrics for head in heads_watched(metric.expression)}
+        read = watched(metric.expression for metric in metrics)
         full = reference.run(
             self.model,
             token_tensor(self.prompts, None, self.model),
             reference.regions_of(run.live, [prompt.layout for prompt in self.prompts]),
             None if run.ablation is None else ablated[run.ablation],
             self.order.positions(run, self.prompts),
-            heads,
+            read.heads,
+            read.nodes,
         )
-        return Outcome(full.positions, full.logits, full.patterns)
+        return Outcome(full.positions, full.logits, full.patterns, full.lens)

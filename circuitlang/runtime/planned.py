@@ -13,7 +13,7 @@ from circuitlang.compiler.collect import Requests
 from circuitlang.compiler.passes import ALL, Switches, compile_program
 from circuitlang.compiler.pieces import Budget, BudgetTooSmall, Piece, Planner
 from circuitlang.compiler.program import Program, program
-from circuitlang.compiler.reads import Attention, Read, Reads
+from circuitlang.compiler.reads import Attention, Read, Reads, Spot
 from circuitlang.compiler.wiring import wiring
 from circuitlang.language.architecture import Node
 from circuitlang.language.edges import Layout
@@ -23,7 +23,7 @@ from circuitlang.runtime.ablation import token_tensor
 from circuitlang.runtime.execute import Chunk, Layouts, execute
 from circuitlang.runtime.means import Averages
 from circuitlang.runtime.memory import is_out_of_memory
-from circuitlang.runtime.metrics import Vector
+from circuitlang.runtime.metrics import Vector, Watched
 from circuitlang.runtime.models import LoadedModel
 from circuitlang.runtime.precision import precision
 from circuitlang.runtime.readout import Final, Readout
@@ -109,22 +109,23 @@ class PlannedExecution:
         readout = Readout(
             self.adapter.logits, piece.prompts, self.model.shape.vocab, self.model.device
         )
-        read = {one.position for run in piece.runs for one in piece.reads[run].logits}
-        finals = {position: self._final(piece, values, position) for position in sorted(read)}
+        read = dict.fromkeys(one.spot for run in piece.runs for one in piece.reads[run].logits)
+        finals = {spot: self._final(piece, values, spot) for spot in read}
         return readout.values(piece.requests, piece.reads, finals, self._patterns(piece, values))
 
-    def _final(self, piece: Piece, values: dict[int, Tensor], position: int) -> Final:
-        """Each run's row among the distinct residuals at a position: [row, prompt, d_model]."""
+    def _final(self, piece: Piece, values: dict[int, Tensor], spot: Spot) -> Final:
+        """Each run's row among the distinct vectors at a spot: [row, prompt, d_model]."""
         rows: dict[int, int] = {}
         row_of: dict[Run, int] = {}
         for run, final in zip(piece.runs, piece.plan.graph.finals, strict=True):
-            for at, number in final.residuals:
-                if at == position:
-                    row_of[run] = rows.setdefault(number, len(rows))
-        residuals = [
-            self.layouts.at(values[n], 0, piece.plan.positions[n], 1 << position)[0] for n in rows
+            number = final.at(spot, piece.program.wiring)
+            if number is not None:
+                row_of[run] = rows.setdefault(number, len(rows))
+        vectors = [
+            self.layouts.at(values[n], 0, piece.plan.positions[n], 1 << spot.position)[0]
+            for n in rows
         ]
-        return row_of, torch.stack(residuals)
+        return row_of, torch.stack(vectors)
 
     def _patterns(self, piece: Piece, values: dict[int, Tensor]) -> dict[tuple[Run, Node], Tensor]:
         """Attention probabilities [query, prompt, key] at the positions that are read."""
@@ -157,7 +158,7 @@ def outcomes(
     prompts: Sequence[Prompt],
     runs: Sequence[Run],
     positions: Sequence[int],
-    heads: Sequence[Node],
+    watched: Watched,
     averages: Averages,
     switches: Switches = ALL,
 ) -> list[Outcome]:
@@ -167,14 +168,17 @@ def outcomes(
         layouts.setdefault(prompt.layout, []).append(row)
     order = uploaded([row for rows in layouts.values() for row in rows], model.device).argsort()
     parts = [
-        _outcomes(model, [prompts[row] for row in rows], runs, positions, heads, averages, switches)
+        _outcomes(
+            model, [prompts[row] for row in rows], runs, positions, watched, averages, switches
+        )
         for rows in layouts.values()
     ]
     return [
         Outcome(
             tuple(positions),
             torch.cat([part.logits for part in same])[order],
-            {head: torch.cat([part.patterns[head] for part in same])[order] for head in heads},
+            {h: torch.cat([part.patterns[h] for part in same])[order] for h in watched.heads},
+            {n: torch.cat([part.lens[n] for part in same])[order] for n in watched.nodes},
         )
         for same in zip(*parts, strict=True)
     ]
@@ -185,7 +189,7 @@ def _outcomes(
     prompts: Sequence[Prompt],
     runs: Sequence[Run],
     positions: Sequence[int],
-    heads: Sequence[Node],
+    watched: Watched,
     averages: Averages,
     switches: Switches,
 ) -> list[Outcome]:
@@ -193,8 +197,9 @@ def _outcomes(
     if not runs:
         return []
     everywhere = tuple(range(len(prompts[0].tokens)))
-    watched = tuple(Attention(head, everywhere, everywhere) for head in heads)
-    reads = Reads(tuple(Read(position, None) for position in positions), watched)
+    attention = tuple(Attention(head, everywhere, everywhere) for head in watched.heads)
+    spots = [Spot(p, node) for node in (None, *watched.nodes) for p in positions]
+    reads = Reads(tuple(Read(spot, None) for spot in spots), attention)
     distinct = tuple(dict.fromkeys(runs))
     plan = compile_program(program(distinct, dict.fromkeys(distinct, reads), prompts), switches)
     layouts = Layouts(model.device, model.dtype)
@@ -203,16 +208,21 @@ def _outcomes(
         chunk = chunk_of(plan.graph.program, prompts, model, averages)
         values = execute(plan, model.adapter, chunk, layouts, lambda: None)
         for run, final in zip(distinct, plan.graph.finals, strict=True):
-            residuals = [
-                layouts.at(values[n], 0, plan.positions[n], 1 << position)[0]
-                for position, n in final.residuals
-            ]
+            logits: dict[Node | None, Tensor] = {}
+            for node in (None, *watched.nodes):
+                numbers = [final.at(Spot(p, node), plan.graph.program.wiring) for p in positions]
+                vectors = [
+                    layouts.at(values[n], 0, plan.positions[n], 1 << position)[0]
+                    for position, n in zip(positions, numbers, strict=True)
+                    if n is not None
+                ]
+                logits[node] = model.adapter.logits(torch.stack(vectors, 1))
             patterns = {
                 head: _pattern(final.patterns, head, values, plan, layouts).transpose(0, 1)
-                for head in heads
+                for head in watched.heads
             }
-            logits = model.adapter.logits(torch.stack(residuals, 1))
-            found[run] = Outcome(tuple(positions), logits, patterns)
+            lens = {node: logits[node] for node in watched.nodes}
+            found[run] = Outcome(tuple(positions), logits[None], patterns, lens)
     return [found[run] for run in runs]
 
 

@@ -24,6 +24,7 @@ from circuitlang.compiler.reads import (
     NextToken,
     Reads,
     Score,
+    Spot,
     block_shape,
     common_layout,
     leaves,
@@ -106,12 +107,12 @@ class Readout:
         self,
         requests: Requests,
         reads: Mapping[Run, Reads],
-        finals: Mapping[int, Final],
+        finals: Mapping[Spot, Final],
         patterns: Mapping[tuple[Run, Node], Tensor],
     ) -> tuple[list[tuple[Run, Metric]], Tensor]:
         """The (run, metric) pairs and their values, [pairs, prompts] float64 on the device.
 
-        `finals` holds, per position, the row of each run that is read there and the residuals
+        `finals` holds, per spot, the row of each run that is read there and the vectors
         [rows, prompts, d_model]; `patterns` the attention probabilities [queries, prompts, keys]
         at the positions that `reads` lists. Does not synchronise with the device.
         """
@@ -132,23 +133,23 @@ class Readout:
     # ------------------------------------------------------------ scores of rows
 
     def _scores(
-        self, runs_of: Mapping[Metric, Iterable[Run]], finals: Mapping[int, Final]
+        self, runs_of: Mapping[Metric, Iterable[Run]], finals: Mapping[Spot, Final]
     ) -> dict[Score, Tensor]:
         """Each score of the rows that some run asks it of, [rows, prompts]; other rows are unset."""
-        wanted: dict[int, dict[int, dict[Score, None]]] = {}
+        wanted: dict[Spot, dict[int, dict[Score, None]]] = {}
         for metric, runs in runs_of.items():
-            for position, score in scores(metric.expression, self.layout):
-                row_of, _ = finals[position]
-                rows = wanted.setdefault(position, {})
+            for spot, score in scores(metric.expression, self.layout):
+                row_of, _ = finals[spot]
+                rows = wanted.setdefault(spot, {})
                 for run in runs:
                     rows.setdefault(row_of[run], {})[score] = None
         tables: dict[Score, Tensor] = {}
-        for position, rows in wanted.items():
+        for spot, rows in wanted.items():
             groups: dict[tuple[Score, ...], list[int]] = {}
             for row, found in rows.items():
                 groups.setdefault(tuple(found), []).append(row)
             for group, members in groups.items():
-                self._read(group, members, finals[position], tables)
+                self._read(group, members, finals[spot], tables)
         return tables
 
     def _read(
@@ -242,7 +243,7 @@ class _Expressions:
         self,
         readout: Readout,
         reads: Mapping[Run, Reads],
-        finals: Mapping[int, Final],
+        finals: Mapping[Spot, Final],
         patterns: Mapping[tuple[Run, Node], Tensor],
         tables: Mapping[Score, Tensor],
     ) -> None:
@@ -265,8 +266,8 @@ class _Expressions:
             case AttentionScore():
                 return self._attention(expression, runs)
         numbers = []
-        for position, score in scores(expression, self.readout.layout):
-            row_of, _ = self.finals[position]
+        for spot, score in scores(expression, self.readout.layout):
+            row_of, _ = self.finals[spot]
             rows = uploaded([row_of[run] for run in runs], self.readout.device)
             numbers.append(self.tables[score][rows])
         if isinstance(expression, Loss):

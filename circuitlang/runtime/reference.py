@@ -43,12 +43,15 @@ class Outcome:
     """What one run gave for one chunk.
 
     `logits` is [batch, len(positions), vocab]; `patterns` [batch, query, key] per wanted
-    head; `outputs` every sender's output, [batch * position, d_model], in the architecture's order.
+    head; `lens`, per wanted node, the logits that the final norm and the unembedding make of its
+    own output; `outputs` every sender's output, [batch * position, d_model], in the
+    architecture's order.
     """
 
     positions: tuple[int, ...]
     logits: Tensor
     patterns: dict[Node, Tensor] = field(default_factory=dict)
+    lens: dict[Node, Tensor] = field(default_factory=dict)
     outputs: tuple[Tensor, ...] = ()
 
 
@@ -65,13 +68,14 @@ def run(
     ablated: Sequence[Tensor | None] | None,
     positions: Sequence[int],
     heads: Iterable[Node] = (),
+    nodes: Iterable[Node] = (),
 ) -> Outcome:
-    """The run M[S;a] on one chunk.
+    """The run M[S;a] on one chunk, with the attention of `heads` and the lens of `nodes`.
 
     `ablated` holds each sender's ablated value like `Outcome.outputs`, None for zero; it may
     be None altogether only when `regions` hold every edge everywhere.
     """
-    return _execution(model)(model, tokens, regions, ablated).outcome(positions, heads)
+    return _execution(model)(model, tokens, regions, ablated).outcome(positions, heads, nodes)
 
 
 def _execution(model: LoadedModel) -> type[_Execution]:
@@ -150,14 +154,21 @@ class _Execution:
         self.attention_inputs = empty
 
     @torch.no_grad()
-    def outcome(self, positions: Sequence[int], heads: Iterable[Node]) -> Outcome:
+    def outcome(
+        self, positions: Sequence[int], heads: Iterable[Node], nodes: Iterable[Node] = ()
+    ) -> Outcome:
         keep = torch.tensor(tuple(positions), dtype=torch.long, device=self.model.device)
         options = {"logits_to_keep": keep, "use_cache": False}
         with precision(self.model.dtype):
             logits = self.model.bridge.run_with_hooks(
                 self.tokens, fwd_hooks=self._hooks(heads), **options
             )
-        return Outcome(tuple(positions), logits, self.patterns, tuple(self.outputs))
+        lens = {node: self._lens(node, keep) for node in nodes}
+        return Outcome(tuple(positions), logits, self.patterns, lens, tuple(self.outputs))
+
+    def _lens(self, node: Node, positions: Tensor) -> Tensor:
+        output = self.outputs[self.architecture.sender_index[node]]
+        return self.model.lens(output.view(*self.tokens.shape, -1)[:, positions])
 
     # ------------------------------------------------------------ hooks
 

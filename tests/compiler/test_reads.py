@@ -6,7 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from circuitlang.compiler.reads import Attention, Read, Reads, block_shape, readout_bytes, reads_of
+from circuitlang.compiler.reads import (
+    Attention,
+    Read,
+    Reads,
+    Spot,
+    block_shape,
+    readout_bytes,
+    reads_of,
+)
 from circuitlang.language.architecture import Node, Shape
 from circuitlang.language.edges import END, Place, Position, uniform
 from circuitlang.language.prompt import Prompt
@@ -48,11 +56,26 @@ def reads(*expressions: MetricExpression) -> Reads:
 
 
 def test_logits_need_only_the_answer_tokens_of_these_prompts():
-    assert reads(TokenScore("logit", "x", HERE)).logits == (Read(4, (1, 7)),)
+    assert reads(TokenScore("logit", "x", HERE)).logits == (Read(Spot(4), (1, 7)),)
     difference = MetricOperation(
         "-", (TokenScore("logit", "x", HERE), TokenScore("logit", "xy", HERE, "mean"))
     )
-    assert reads(difference).logits == (Read(4, (1, 2, 4, 7)),)
+    assert reads(difference).logits == (Read(Spot(4), (1, 2, 4, 7)),)
+
+
+def test_what_nodes_write_is_read_apart_from_the_residual():
+    found = reads(
+        TokenScore("rank", "x", NAME, None, HEAD),
+        TokenScore("logit", "x", HERE, None, HEAD),
+        TokenScore("logit", "x", HERE),
+    )
+    assert found.logits == (
+        Read(Spot(1, HEAD), None),
+        Read(Spot(4), (1, 7)),
+        Read(Spot(4, HEAD), (1, 7)),
+    )
+    assert found.residuals == [4]
+    assert found.outputs == {HEAD: [1, 4]}
 
 
 @pytest.mark.parametrize(
@@ -68,15 +91,15 @@ def test_logits_need_only_the_answer_tokens_of_these_prompts():
 def test_everything_else_needs_the_vocabulary_where_it_is_read(score):
     position = 3 if isinstance(score, Loss) else 4
     assert reads(score, TokenScore("logit", "x", NAME)).logits == (
-        Read(1, (1, 7)),
-        Read(position, None),
+        Read(Spot(1), (1, 7)),
+        Read(Spot(position), None),
     )
     at_the_same = TokenScore("logit", "x", Position("B", "last") if position == 3 else HERE)
-    assert reads(at_the_same, score).logits == (Read(position, None),)
+    assert reads(at_the_same, score).logits == (Read(Spot(position), None),)
 
 
 def test_a_loss_is_read_before_each_of_its_tokens():
-    assert reads(Loss(Place((PAIR, HERE)))).logits == (Read(1, None), Read(2, None), Read(3, None))
+    assert reads(Loss(Place((PAIR, HERE)))).logits == (Read(Spot(1), None), Read(Spot(2), None), Read(Spot(3), None))
 
 
 def test_a_run_that_others_compare_with_is_read_where_they_are():
@@ -85,9 +108,9 @@ def test_a_run_that_others_compare_with_is_read_where_they_are():
         run(2): [metric(Divergence(run(0)))],
     }
     assert reads_of(requests, PROMPTS) == {
-        run(0): Reads((Read(1, None), Read(2, None), Read(4, None)), ()),
-        run(2): Reads((Read(4, None),), ()),
-        run(1): Reads((Read(1, None), Read(2, None)), ()),
+        run(0): Reads((Read(Spot(1), None), Read(Spot(2), None), Read(Spot(4), None)), ()),
+        run(2): Reads((Read(Spot(4), None),), ()),
+        run(1): Reads((Read(Spot(1), None), Read(Spot(2), None)), ()),
     }
 
 

@@ -22,7 +22,7 @@ from circuitlang.language.spec import (
     TokenScore,
     TopToken,
 )
-from circuitlang.runtime.metrics import Evaluation, heads_watched, positions_read
+from circuitlang.runtime.metrics import Evaluation, Watched, positions_read, watched
 from circuitlang.runtime.reference import Outcome
 from circuitlang.runtime.unavailable import NotMeasurable
 
@@ -161,7 +161,9 @@ def test_loss_of_the_first_token_does_not_exist():
 def test_attention_sums_over_keys_and_averages_over_queries():
     score = AttentionScore(HEAD, Place((Position("A", "last"), END_HERE)), Place((Position("A"),)))
     assert value(score) == pytest.approx([(1.0 + 0.5) / 2, 0.4])
-    assert heads_watched(MetricOperation("neg", (score,))) == [HEAD]
+    lens = TokenScore("rank", "answer", Position(END), None, HEAD)
+    both = MetricOperation("-", (score, lens))
+    assert watched([both]) == Watched(frozenset([HEAD]), frozenset([HEAD]))
 
 
 def test_top_token_is_an_indicator():

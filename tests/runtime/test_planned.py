@@ -137,6 +137,9 @@ def smooth_metrics(whole: Run, compared: Run) -> list[Metric]:
         "js from M": Divergence(whole, Place((B,)), "js"),
         "loss": Loss(Place((B, HERE))),
         "attention": AttentionScore(Node("head", 1, 2), Place((HERE,)), Place((A, B))),
+        "lens of a head": TokenScore("prob", "foil", HERE, None, Node("head", 1, 2)),
+        "lens of an MLP": TokenScore("logit", "answer", A, None, Node("mlp", 0)),
+        "lens of the input": TokenScore("logprob", "answer", Position("B", "last"), None, INPUT),
         "early attention": AttentionScore(Node("head", 0, 1), Place((B, HERE)), Place((A,))),
     }
     return [Metric(name, expression, False) for name, expression in expressions.items()]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from circuitlang.compiler.reads import readout_bytes, reads_of, working_bytes
+from circuitlang.compiler.reads import Spot, readout_bytes, reads_of, working_bytes
 from circuitlang.language.architecture import Node, Shape
 from circuitlang.language.edges import END, Place, Position, UnresolvedPosition, uniform
 from circuitlang.language.prompt import Prompt
@@ -107,16 +107,16 @@ class Case:
     ) -> dict[tuple[Run, Metric], Tensor]:
         check_measurable(requests, self.prompts)
         reads = reads_of(requests, self.prompts)
-        finals: dict[int, tuple[dict[Run, int], Tensor]] = {}
+        finals: dict[Spot, tuple[dict[Run, int], Tensor]] = {}
         patterns = {}
         for number, row in enumerate(self.rows):
             delivered = reads.get(run(number))
             if delivered is None:
                 continue
             for read in delivered.logits:
-                if read.position not in finals:
-                    finals[read.position] = {}, self.residuals[:, read.position].to(device)
-                finals[read.position][0][run(number)] = row
+                if read.spot not in finals:
+                    finals[read.spot] = {}, self.residuals[:, read.spot.position].to(device)
+                finals[read.spot][0][run(number)] = row
             for head, whole in zip(HEADS, self.patterns[number], strict=True):
                 for watched in delivered.attention:
                     if watched.head == head:
@@ -320,7 +320,7 @@ def test_the_peak_is_what_the_planner_is_told(block_bytes, distance):
         run(i): [PROB, distance, metric(TokenScore("rank", "answer", HERE))] for i in range(8)
     }
     reads = reads_of(requests, case.prompts)
-    finals = {LENGTH - 1: ({run(i): i for i in range(9)}, case.residuals[:, -1])}
+    finals = {Spot(LENGTH - 1): ({run(i): i for i in range(9)}, case.residuals[:, -1])}
     readout = Readout(case.unembed, case.prompts, vocabulary, "cpu", block_bytes=block_bytes)
     with Peak() as peak:
         readout.values(requests, reads, finals, {})
