@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from circuitlang.compiler.arithmetic import NODES, flops
@@ -52,8 +53,10 @@ def fast(model: LoadedModel, prompts: PromptSet, requests: Requests) -> Measured
     pieces = list(execution.planner.pieces())
     compiled = now(model.device)
     results: dict[tuple[Run, Metric], Vector] = {}
-    for _, found in execution.results(lambda pairs, share: None):
-        results |= found
+    for piece, found in execution.results(lambda pairs, share: None):
+        for asked, vector in found.items():
+            whole = results.setdefault(asked, np.full(len(prompts.prompts), np.nan))
+            whole[list(piece.rows)] = vector
     done = now(model.device)
     demands = [piece.plan.schedule.demand for piece in pieces]
     return Measured(
