@@ -6,7 +6,8 @@ reports and without what the block defines or defaults itself. HTML comments bef
 `<!-- file: NAME -->` a file of the page, `<!-- makes: NAME -->` Python that writes one,
 `<!-- error: CODE -->` and `<!-- warning: CODE -->` what the block gives. `<!-- prints: ARGUMENTS -->`
 before a block without a language says that it is what `circ ARGUMENTS` prints, `...` standing for any
-lines, on the page's files marked `<!-- example: NAME -->`.
+lines, on the page's files marked `<!-- example: NAME -->`. Blocks under `<!-- adds: NAME -->` grow a file
+of their own, which test_tutorial.py has.
 """
 
 from __future__ import annotations
@@ -63,7 +64,12 @@ def blocks(page: Path) -> list[Block]:
 
 # An excerpt need not claim anything, nor use every group of the file that it continues.
 EXCERPT = {"CL103", "CL114"}
-CIRC = [block for page in PAGES for block in blocks(page) if block.language == "circ"]
+CIRC = [
+    block
+    for page in PAGES
+    for block in blocks(page)
+    if block.language == "circ" and "adds" not in block.marks
+]
 
 
 def statements(text: str) -> list[syntax.Statement]:
