@@ -35,7 +35,7 @@ _COMPARED = ("kl", "js")
 _ADDED = ("+", "*", "max", "min")
 _BUILT_FROM = (
     "a metric is built from logit, prob, logprob, rank, kl, js, loss, attention, indicator, and "
-    "of one node lens_logit, lens_prob, lens_logprob, lens_rank"
+    "lens_rank and its like"
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -42,11 +43,14 @@ def _corruption_help(name: str, task: Any) -> str:
 
 @dataclass(frozen=True)
 class Context:
-    """What the words at an F settle, so that a metric's own runs share it."""
+    """What the words at an F settle, so that a metric's own runs share it.
+
+    `ablation` is only called for what is ablated: F(M) needs none.
+    """
 
     model: ModelReference
     task: Any
-    ablation: Ablation
+    ablation: Callable[[], Ablation]
     free: EdgeSet
     free_names: tuple[str, ...]
     env: Environment
@@ -64,13 +68,16 @@ class RunBuilder:
         words = {c.word: c.value for c in e.clauses}
         model = self.model(words.get("with"), e, env)
         inner = replace(env, model=model)
+        ev.edges(e.arguments[0], inner)  # its own mistakes come first
         data = self.data(words.get("on"), e, inner)
         task = ev.definitions.task(data.task, e)
         free = ev.nodes(words["free"], inner) if "free" in words else Nodes(())
+        under = words.get("under")
+        said = self.ablation(under, task, e, inner) if under is not None else None
         context = Context(
             model,
             task,
-            self.ablation(words.get("under"), task, e, inner),
+            lambda: said or self.ablation(None, task, e, inner),
             sets.leaving(free, ev.graph(inner)),
             (unparse(words["free"]),) if "free" in words else (),
             inner,
@@ -90,7 +97,7 @@ class RunBuilder:
         self.warn_of_free(e, context)
         live = edges | context.free
         everything = uniform(ev.graph(env).everything)
-        ablation = None if live == everything else context.ablation
+        ablation = None if live == everything else context.ablation()
         written = ev.printed(e, env)
         if ablation is not None and ablation.constants is not None:
             self.check_constants(ablation.constants, live, written, e, env)

@@ -201,7 +201,7 @@ def test_the_broken_example_is_found():
 
 
 ROOT = Path(__file__).parents[2]
-SPECS = sorted([*ROOT.glob("specs/**/*.circ"), *ROOT.glob("tests/language/good/*.circ")])
+SPECS = sorted([*ROOT.glob("specs/**/[!.]*.circ"), *ROOT.glob("tests/language/good/[!.]*.circ")])
 
 
 @pytest.mark.parametrize("path", SPECS, ids=[path.name for path in SPECS])

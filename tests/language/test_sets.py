@@ -47,6 +47,15 @@ def test_two_ways_to_write_a_set(written, listed):
     assert edges(written) == edges(listed)
 
 
+def test_a_placed_node_is_taken_out_of_a_list_as_it_stands_there():
+    two = "let two = a0.h2 @ [A2, END] + a1.h0 @ END\n"
+    assert value("size(two)", two).value == 3
+    assert value("size(two - (a0.h2 @ A2))", two).value == 2
+    assert value("size(two - a0.h2)", two).value == 1
+    # X may be the last token of some prompt: only edges can tell, and these are counted.
+    assert value("size(two - (a0.h2 @ X))", two).value > 50
+
+
 def test_a_product_has_every_port_and_drops_what_cannot_be():
     assert edges("input -> a0.h0") == {"input->a0.h0<q>", "input->a0.h0<k>", "input->a0.h0<v>"}
     assert edges("m1 -> any") == {e for e in edges("M") if e.startswith("m1->")}
