@@ -464,6 +464,7 @@ def preconditions(measured: Measured) -> tuple[Any, ...]:
         return ()
     found = [invariants((i.name, i.deviation, i.passed) for i in measured.invariants)]
     by_task: dict[str, list[Any]] = {}
+    enumerated = {task: drawn.enumerated for (task, _), drawn in measured.prompts.items()}
     for setting in measured.needed.settings:
         metric = measured.needed.accuracy.get(setting.whole.task)
         if not _is_task_metric(setting.metric):
@@ -474,6 +475,7 @@ def preconditions(measured: Measured) -> tuple[Any, ...]:
             full=measured.values[setting.whole, setting.metric],
             floor=measured.values[setting.floor, setting.metric] if setting.floor else None,
             lower_is_better=setting.metric.lower_is_better,
+            enumerated=enumerated[setting.whole.task],
         )
         by_task.setdefault(setting.whole.task, []).append(shown)
     for shown_of_task in by_task.values():
@@ -487,7 +489,7 @@ def _is_task_metric(metric: Metric) -> bool:
     stack = [metric.expression]
     while stack:
         part = stack.pop()
-        if isinstance(part, TokenScore):
+        if isinstance(part, TokenScore) and part.node is None:
             return True
         stack += getattr(part, "operands", ())
     return False

@@ -33,23 +33,29 @@ class Precondition:
 def able(
     task: str, *, correct: Vector | None = None, full: Vector | None = None,
     floor: Vector | None = None, lower_is_better: bool = False, alpha: float = 0.05,
+    enumerated: bool = False,
 ) -> Precondition:  # fmt: skip
     """P1: the model can do the task.
 
     Either the accuracy's lower Clopper-Pearson bound is 0.75 (MIB's rule), `correct` being 0 or 1
     per prompt, or F(M) is better than F(none), `full` and `floor` being their numbers per prompt.
+    Of `enumerated` prompts, which are all there are, the means themselves count.
     """
     said: list[str] = []
     passed = False
     if correct is not None:
-        low, _ = clopper_pearson(int(np.sum(correct)), len(correct), alpha)
+        rate = float(np.mean(correct))
+        low = rate
+        if not enumerated:
+            low, _ = clopper_pearson(int(np.sum(correct)), len(correct), alpha)
         passed = low >= ACCURACY
-        said.append(f"accuracy {np.mean(correct):.3f}, at least {low:.3f} ({ACCURACY} is asked)")
-        if not passed and np.mean(correct) > ACCURACY:
-            said.append(f"about {_enough(float(np.mean(correct)), alpha)} prompts would show it")
+        bound = "on every prompt" if enumerated else f"at least {low:.3f}"
+        said.append(f"accuracy {rate:.3f}, {bound} ({ACCURACY} is asked)")
+        if not passed and rate > ACCURACY:
+            said.append(f"about {_enough(rate, alpha)} prompts would show it")
     if full is not None and floor is not None and not passed:
         gain = (floor - full) if lower_is_better else (full - floor)
-        low = _lower(gain, alpha)
+        low = float(np.mean(gain)) if enumerated else _lower(gain, alpha)
         passed = low > 0
         said.append(f"F(M) better than F(none) by {np.mean(gain):.4g}, at least {low:.4g}")
     title = f"the model can do {task}"

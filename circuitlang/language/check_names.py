@@ -102,6 +102,19 @@ def _names(e: Any, bound: frozenset[str]) -> Iterator[syntax.Name]:
         yield from _names(part, inner)
 
 
+def says(e: Any, word: str) -> bool:
+    """Whether a context word stands anywhere in an expression or statement."""
+    stack = [e]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, syntax.Clause) and part.word == word:
+            return True
+        stack += _parts(part)
+        if (generator := getattr(part, "generator", None)) is not None:
+            stack += _parts(generator)
+    return False
+
+
 def _parts(e: Any) -> list[Any]:
     if isinstance(e, tuple):
         return [part for part in e if not isinstance(part, str)]

@@ -159,20 +159,47 @@ class ClaimResolver:
             )
 
     def _warn_percent(self, e: syntax.Expression, formula: Any) -> None:
-        if not (isinstance(e, syntax.Binary) and isinstance(e.right, syntax.NumberLiteral)):
-            return
-        plain = isinstance(formula, forms.Comparison) and isinstance(formula.left, forms.Mean)
-        if plain and e.right.text.endswith("%") and _is_unbounded(formula.left):
-            self.diagnostics.warn(
-                "CL306",
-                f"`{e.right.text}` is {e.right.value:g} in the metric's own units, not a share.",
-                e.right.span,
-                f"write `{e.right.text} * effect` for a share of the effect",
-            )
+        match e, formula:
+            case syntax.Quantifier(body=body), forms.Quantified():
+                first = formula.search.first if formula.search else None
+                for _, member in formula.members[:1] or ((None, first),):
+                    self._warn_percent(body, member)
+            case syntax.Binary("and", left, right), forms.Both(parts):
+                self._warn_percent(right, parts[-1])
+                self._warn_percent(left, forms.Both(parts[:-1]) if len(parts) > 2 else parts[0])
+            case syntax.Binary(_, left, syntax.NumberLiteral(value, text)), forms.Comparison():
+                if not text.endswith("%"):
+                    return
+                counted = isinstance(left, syntax.Call) and left.name.text == "size"
+                if counted or _has_unit(formula.left):
+                    self.diagnostics.warn(
+                        "CL306",
+                        f"`{text}` is {value:g} in the metric's own units, not a share."
+                        if not counted
+                        else f"`{text}` is {value:g}, and `size` counts.",
+                        e.right.span,
+                        f"write `{text} * size(M)` for a share of the model"
+                        if counted
+                        else f"write `{text} * effect` for a share of the effect",
+                    )
 
 
-def _is_unbounded(number: Any) -> bool:
-    expression = number.measurement.metric.expression
+def _has_unit(number: Any) -> bool:
+    """Whether a number is in the units of a metric that no bounds make a share."""
+    match number:
+        case forms.Mean() | forms.Each():
+            return _is_unbounded(number.measurement.metric.expression)
+        case forms.Aggregate(kind="mean" | "median" | "quantile", body=body):
+            return _has_unit(body)
+        case forms.Operation("*" | "/" as operator, (left, right)):
+            other = _has_unit(right)
+            return _has_unit(left) != other and (operator == "*" or not other)
+        case forms.Operation("+" | "-" | "abs" | "neg" | "min" | "max" | "mean" | "median"):
+            return any(map(_has_unit, number.operands))
+    return False
+
+
+def _is_unbounded(expression: forms.MetricExpression) -> bool:
     stack = [expression]
     while stack:
         part = stack.pop()

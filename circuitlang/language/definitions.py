@@ -46,7 +46,8 @@ class Definitions:
 
     `statements` holds groups, lets, circuits, metrics and ablations by name, those of imports by
     their dotted ones; `tasks` maps to None where a task had errors of its own, `models` likewise.
-    `circuit_files` are the files that were read for edges, by what was asked of them.
+    `circuit_files` are the files that were read for edges, by what was asked of them. `frees` says
+    whether the file has a `free` anywhere.
     """
 
     diagnostics: Diagnostics
@@ -62,6 +63,7 @@ class Definitions:
     imports: Imports | None = None
     given_seed: int | None = None
     circuit_files: dict[Any, CircuitFile] = field(default_factory=dict)
+    frees: bool = False
 
     @property
     def seed(self) -> int:
@@ -308,6 +310,16 @@ class Definitions:
                 self._warn_line(
                     written.span, reach, reach & alive & ~fed, "start from nothing live", graph
                 )
+        lives = [line for line in statement.lines if isinstance(line, syntax.LiveLine)]
+        if lives and not self.frees and not alive & fed:
+            self.diagnostics.warn(
+                "CL204",
+                f"No path of circuit `{statement.name}` leads from `input` to `logits`, so it carries "
+                "nothing of the prompt: under resample it is worth what `none` is.",
+                lives[0].span,
+                "declare what is never ablated (`default free [input, mlps]`), or add the edges from "
+                "`input`",
+            )
 
     def _warn_line(self, span: Span, reach: int, dead: int, how: str, graph: Any) -> None:
         if not dead:

@@ -14,6 +14,7 @@ from circuitlang.language.check_names import (
     check_measure,
     check_statement,
     feeds_tasks,
+    says,
     used_names,
     words_of_task,
 )
@@ -140,6 +141,7 @@ class _Resolver:
             given_seed=self.seed,
         )
         definitions.unread = (*self.file.unread, *self.refused, *imports.unread)
+        definitions.frees = any(says(s, "free") for s in self.file.statements)
         self._check_measures(definitions)
         known = self._first_model(definitions)
         if known is None or None in tasks.values():

@@ -79,6 +79,12 @@ def test_able_by_accuracy_or_by_effect():
     assert not able("ioi", full=high, floor=low, lower_is_better=True).passed
     assert able("ioi", full=low, floor=high, lower_is_better=True).passed
     assert not able("ioi").passed
+    five = np.ones(5)
+    assert not able("ioi", correct=five).passed
+    assert able("ioi", correct=five, enumerated=True).passed
+    assert not able("ioi", correct=five * 0, enumerated=True).passed
+    assert able("ioi", full=five, floor=five - 0.1, enumerated=True).passed
+    assert not able("ioi", full=five, floor=five, enumerated=True).passed
 
 
 def test_invariants():
