@@ -20,7 +20,7 @@ from circuitlang.language.pedantic import pedantic
 from circuitlang.language.prompt import PromptSet, mean_key
 from circuitlang.language.resolve import Resolved, load, resolve, resolve_expression
 from circuitlang.language.source import Source, Span
-from circuitlang.language.spec import Claim, ModelReference, Spec
+from circuitlang.language.spec import Claim, Comparison, ModelReference, Spec
 
 QUICK_SAMPLE = 32
 LEAST_REFERENCES = 5
@@ -144,7 +144,16 @@ def _check_decidable(resolved: Resolved, diagnostics: Diagnostics) -> None:
                 claim.span,
                 problem.help,
             )
-        if claim.kind == "claim" and not depends(claim.formula):
+        formula = claim.formula
+        same = isinstance(formula, Comparison) and formula.left == formula.right
+        if same and any(measurements(formula)):
+            diagnostics.warn(
+                "CL312",
+                f"Claim `{claim.name}` compares a number with itself.",
+                claim.span,
+                "compare it with another, or with a threshold",
+            )
+        elif claim.kind == "claim" and not depends(claim.formula):
             diagnostics.warn(
                 "CL312",
                 f"Claim `{claim.name}` does not depend on the model: its runs cancel out.",

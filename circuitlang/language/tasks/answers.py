@@ -64,7 +64,8 @@ class AnswerTokens:
         return member.ids[0] if len(member.ids) == 1 else None
 
     def check_follows(self, index: int, template: str, text: str, bindings: Bindings) -> None:
-        """Warns when an answer, written right after the text, is read as other tokens.
+        """Warns when an answer, written right after the text, is read as other tokens, or continues
+        the text's last word where a word of its own would be another token.
 
         The prompts of a template end alike, so each answer is tried once per template.
         """
@@ -78,10 +79,48 @@ class AnswerTokens:
                 self._checked.add((template, name, answer))
                 ids, _ = self.tokenizer.encode(text)
                 joined, _ = self.tokenizer.encode(text + answer)
-                if joined != (*ids, token):
+                if text[-1:] == " " and self.tokenizer.encode(text[:-1])[0] != ids:
+                    self._report_blank(index, tokens, answer)
+                elif joined != (*ids, token):
                     self._report_merged(index, tokens, answer, joined[-2:])
+                elif _is_one_word(text, answer) and self.tokenizer.single(" " + answer) not in (
+                    None,
+                    token,
+                ):
+                    self._report_continued(index, tokens, text, answer)
 
     # ------------------------------------------------------------ messages
+
+    def _report_blank(self, index: int, tokens: TokenSet, answer: str) -> None:
+        self.problems.add(
+            index,
+            "CL502",
+            "blank",
+            tokens.value.span,
+            lambda: (
+                f"Prompt {index} ends in a blank, which is a token of its own, and the next word "
+                "begins with another.",
+                f"end the prompt without the blank, and write {quoted(' ' + answer.lstrip())}",
+            ),
+            None,
+            "warning",
+        )
+
+    def _report_continued(self, index: int, tokens: TokenSet, text: str, answer: str) -> None:
+        last = text.split()[-1]
+        self.problems.add(
+            index,
+            "CL502",
+            tokens.name + " continued",
+            tokens.value.span,
+            lambda: (
+                f"Written after prompt {index}, {quoted(answer)} of `{tokens.name}` continues its "
+                f"last word: {quoted(last + answer)}.",
+                f"write {quoted(' ' + answer)}, with the space, for a word of its own",
+            ),
+            quoted(answer),
+            "warning",
+        )
 
     def _report_merged(
         self, index: int, tokens: TokenSet, answer: str, ending: tuple[int, ...]
@@ -171,3 +210,9 @@ class AnswerTokens:
             ),
             text,
         )
+
+
+def _is_one_word(text: str, answer: str) -> bool:
+    """Whether an answer goes on with the text's last word; an acronym may go on letter by letter."""
+    last, first = text[-1:], answer[:1]
+    return last.isalpha() and first.isalpha() and not (last.isupper() and first.isupper())
