@@ -124,8 +124,8 @@ class _Resolver:
         measures = self._measures()
         imports = self._imports()
         models = self._models(settings, bool(imports.modules or imports.unread))
-        tasks = self._tasks(statements)
-        self._add_imported(imports, settings, statements, measures, models, tasks)
+        imported = self._add_imported(imports, settings, statements, measures, models)
+        tasks = {**self._tasks(statements), **imported}
         for name in check_measure_types(measures, self.diagnostics, types_of_names(self.file)):
             self.refused.append(syntax.Unread("measure", name))
             del measures[name]
@@ -290,9 +290,10 @@ class _Resolver:
         statements: dict[str, Any],
         measures: dict[str, syntax.Measure],
         models: dict[str, ModelReference | None],
-        tasks: dict[str, TaskSpec | None],
-    ) -> None:
-        """Imported definitions under their dotted names; tasks and models only where they are used."""
+    ) -> dict[str, TaskSpec | None]:
+        """Enters imported definitions under their dotted names, and gives imported tasks; tasks and
+        models only where they are used."""
+        tasks: dict[str, TaskSpec | None] = {}
         known: dict[str, tuple[Any, ...]] = {}
         of_module = {}
         for module in imports.modules.values():
@@ -309,9 +310,10 @@ class _Resolver:
                 case syntax.Model() if name in used:
                     models[name] = self._model(name, s, settings, module.source.folder)
                 case syntax.Task() if name in used:
-                    tasks[name] = self._task(s, module.let, module.source.folder, tuple(module.own))
+                    tasks[name] = self._task(s, module.let, tuple(module.own))
                 case syntax.Define() | syntax.Circuit():
                     statements[name] = s
+        return tasks
 
     def _first_model(self, definitions: Definitions) -> ModelReference | None:
         """The model whose graph is meant where nothing else is said: the default, else the first."""
@@ -377,14 +379,12 @@ class _Resolver:
         seen: dict[str, Span] = {}
         for s in self.each(syntax.Task):
             if self._claim_name(s.name, s.span, seen):
-                tasks[s.name] = self._task(s, lookup, self.source.folder, lets)
+                tasks[s.name] = self._task(s, lookup, lets)
         return tasks
 
-    def _task(
-        self, s: syntax.Task, lookup: Lookup, folder: Path, lets: tuple[str, ...]
-    ) -> TaskSpec | None:
+    def _task(self, s: syntax.Task, lookup: Lookup, lets: tuple[str, ...]) -> TaskSpec | None:
         """Of a task with an error nothing is known but its words, and nothing is said of them."""
-        task = resolve_task(s, lookup, folder, self.diagnostics, lets)
+        task = resolve_task(s, lookup, self.diagnostics, lets)
         if task is None:
             self.refused += [syntax.Unread("label", word) for word in words_of_task(s)]
         return task

@@ -66,7 +66,7 @@ def resolved(
     file = parse(Source("t.circ", f"{LETS}task {name} {{\n{body}\n}}\n", folder), diagnostics)
     values = {s.name: s.value for s in file.statements if isinstance(s, syntax.Define)}
     (task,) = (s for s in file.statements if isinstance(s, syntax.Task))
-    return resolve_task(task, values.get, folder, diagnostics), diagnostics
+    return resolve_task(task, values.get, diagnostics), diagnostics
 
 
 def drawn(

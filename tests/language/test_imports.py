@@ -187,3 +187,38 @@ def test_a_check_through_imports_decides_as_the_file_itself(tmp_path: Path) -> N
     values = [[r.decision.value for r in results] for results in (mine.results, theirs.results)]
     assert values[0] == pytest.approx(values[1], abs=1e-6)
     assert len(values[0]) == 2
+
+
+OWN_TASK = """
+task mine {
+  slot A = shared.people
+  slot X = shared.foods
+  where A in shared.people
+  prompt "{A:A1} likes {X}. eve likes rice. {A:A2} likes"
+  tokens answer = " {X}"
+  tokens foil   = [" {w}" for w in shared.foods if w != X]
+  corrupt other { A = shared.people }
+}
+claim able: F(M on mine under resample) >= -100
+"""
+
+
+def test_a_task_takes_its_lists_from_another_file(tmp_path: Path) -> None:
+    """A file that the other names lies beside the other, not beside this one."""
+    (tmp_path / "words").mkdir()
+    (tmp_path / "words" / "foods.txt").write_text("tea\njam\n")
+    (tmp_path / "foods.txt").write_text("soup\n")
+    (tmp_path / "words" / "shared.circ").write_text(
+        SHARED
+        + 'let foods = [w for w in read if w != "jam"] + ["milk"]\nlet read = file("foods.txt")\n'
+    )
+    path = tmp_path / "top.circ"
+    path.write_text(HEAD.replace('"shared.circ"', '"words/shared.circ"') + OWN_TASK)
+    found = resolved(resolve_file(path))
+    slots = {slot.names[0]: [row[0] for row in slot.rows] for slot in found.tasks["mine"].slots}
+    assert slots == {"A": ["ann", "bob", "cid", "dan"], "X": ["tea", "milk"]}
+
+
+def test_a_list_that_the_other_file_lacks(tmp_path: Path) -> None:
+    found = front(tmp_path, HEAD + OWN_TASK.replace("shared.people", "shared.peopel"))
+    assert {code for code, _ in codes(found)} == {"CL101"}

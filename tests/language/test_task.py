@@ -52,7 +52,7 @@ def resolve(
     assert not syntax_errors.found, syntax_errors.found
     values = {s.name: s.value for s in file.statements if isinstance(s, syntax.Define)}
     (task,) = (s for s in file.statements if isinstance(s, syntax.Task))
-    return resolve_task(task, values.get, folder, diagnostics, values), diagnostics
+    return resolve_task(task, values.get, diagnostics, values), diagnostics
 
 
 def sound(body: str, **options) -> TaskSpec:

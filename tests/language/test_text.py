@@ -38,7 +38,7 @@ class World:
 
     @property
     def scope(self) -> Scope:
-        return Scope(self.folder, self.lookup, tuple(self.lets))
+        return Scope(self.lookup, tuple(self.lets))
 
     def value(self, text, count=None, **bindings):
         evaluator = Evaluator(self.scope, self.diagnostics, count)
@@ -191,7 +191,7 @@ def test_long_chains_of_definitions_are_a_diagnostic(world):
         return syntax.Name((f"s{int(name[1:]) - 1}",), start.span)
 
     with pytest.raises(Reject):
-        Evaluator(Scope(world.folder, lookup), world.diagnostics).value(start, {})
+        Evaluator(Scope(lookup), world.diagnostics).value(start, {})
     assert [d.code for d in world.diagnostics.found] == ["CL008"]
 
 

@@ -26,26 +26,26 @@ Record = dict[str, object]
 
 @dataclass
 class DataFiles:
-    """Reads files inside the spec's folder, each list once."""
+    """Reads files inside the folder of the spec that names them, each list once."""
 
-    folder: Path
     diagnostics: Diagnostics
-    _lists: dict[tuple[str, ...], list[Value]] = field(default_factory=dict)
+    _lists: dict[tuple[Path | str, ...], list[Value]] = field(default_factory=dict)
 
     def lines(self, name: str, span: Span) -> list[Value]:
         """One text per line that is not empty."""
-        if (name,) not in self._lists:
+        key = (span.source.folder, name)
+        if key not in self._lists:
             written = self._text(name, span).split("\n")
-            self._lists[name,] = [
+            self._lists[key] = [
                 self._bounded(line.strip(), f'"{name}", line {number},', span)
                 for number, line in enumerate(written, 1)
                 if line.strip()
             ]
-        return self._lists[name,]
+        return self._lists[key]
 
     def rows(self, name: str, columns: tuple[str, ...], span: Span) -> list[Value]:
         """One tuple per row, or one value per row when a single column is asked for."""
-        key = (name, *columns)
+        key: tuple[Path | str, ...] = (span.source.folder, name, *columns)
         if key not in self._lists:
             self._lists[key] = [
                 self._pick(record, columns, f'"{name}", {where}', span)
@@ -66,7 +66,7 @@ class DataFiles:
         )
 
     def _text(self, name: str, span: Span) -> str:
-        text = read_inside(name, self.folder, span, self.diagnostics).removeprefix("\ufeff")
+        text = read_inside(name, span.source.folder, span, self.diagnostics).removeprefix("\ufeff")
         if text.count("\n") > LONGEST_LIST:
             raise self.diagnostics.reject(
                 "CL302",

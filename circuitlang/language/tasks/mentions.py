@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from circuitlang.language import syntax
 from circuitlang.language.diagnostics import Diagnostics, Reject, suggestion
@@ -18,12 +17,11 @@ Lookup = Callable[[str], "Expression | None"]
 
 @dataclass(frozen=True)
 class Scope:
-    """Where an expression stands: the folder of its files and the spec's `let` definitions.
+    """Where an expression stands: among the spec's `let` definitions.
 
     `names` are only for suggestions.
     """
 
-    folder: Path
     lookup: Lookup
     names: tuple[str, ...] = ()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import prod
 from random import Random
 
@@ -21,6 +22,8 @@ MOST_ATTEMPTS = 200_000
 MOST_MISSES = 5_000
 
 Assignment = Mapping[str, Value]
+# How many slots are bound, the number of the beginning of an assignment, and that beginning.
+_Branch = tuple[int, int, Assignment]
 
 
 def random_stream(*parts: object) -> Random:
@@ -55,25 +58,35 @@ class Population:
         open_population = cls(slots, tuple(map(tuple, levels)), evaluator)
         if open_population.product > LARGEST_COUNTED:
             return open_population
-        counted = tuple(open_population._members(0, {}, 0))
+        counted = tuple(open_population._members())
         return replace(open_population, counted=counted)
 
-    @property
+    @cached_property
     def product(self) -> int:
         return prod(slot.size for slot in self.slots)
 
-    def _members(self, level: int, bound: Assignment, code: int) -> Iterator[int]:
+    def _members(self) -> Iterator[int]:
         """Depth first over the slots; each condition is tried as soon as its slots are bound."""
-        if not self._holds(level, bound):
-            return
-        if not any(self.levels[level + 1 :]):
-            below = prod(slot.size for slot in self.slots[level:])
-            yield from range(code * below, (code + 1) * below)
-            return
+        last = max((i for i, conditions in enumerate(self.levels) if conditions), default=0)
+        below = prod(slot.size for slot in self.slots[last:])
+        walk: list[Iterator[_Branch]] = [iter([(0, 0, {})] if self._holds(0, {}) else [])]
+        while walk:
+            level, code, bound = next(walk[-1], (-1, 0, {}))
+            if level < 0:
+                walk.pop()
+            elif level == last:
+                yield from range(code * below, (code + 1) * below)
+            else:
+                walk.append(self._next(level, code, bound))
+
+    def _next(self, level: int, code: int, bound: Assignment) -> Iterator[_Branch]:
+        """The branches below one, with one more slot bound."""
         slot = self.slots[level]
         for digit in range(slot.size):
+            self.evaluator.spend(len(bound) // 100, slot.span)
             inner = {**bound, **dict(zip(slot.names, slot.row(digit), strict=True))}
-            yield from self._members(level + 1, inner, code * slot.size + digit)
+            if self._holds(level + 1, inner):
+                yield level + 1, code * slot.size + digit, inner
 
     def _holds(self, level: int, bound: Assignment) -> bool:
         return all(self.evaluator.condition(c, bound) for c in self.levels[level])
@@ -109,6 +122,7 @@ class Population:
             if code in seen:
                 continue
             seen.add(code)
+            self.evaluator.spend(len(self.slots), self.slots[0].span)
             bound = self.assignment(code)
             if all(self._holds(level, bound) for level in range(len(self.levels))):
                 misses = 0

@@ -21,6 +21,7 @@ from circuitlang.language.tasks.text import Evaluator
 from circuitlang.language.tasks.tokenizer import PromptTokenizer
 
 REFERENCES = 256
+MOST_TEXTS = 1_000_000
 
 
 def draw(
@@ -70,6 +71,7 @@ class _Drawing:
     def prompt_set(self, samples: int, seed: int, references: int) -> PromptSet:
         population = Population.of(self.task, self.evaluator)
         self._check_context()
+        self._check_texts(max(samples, references))
         counted = population.counted
         size = None if counted is None else len(counted) * len(self.task.templates)
         sample, prompts = self._stream("sample", seed, samples, population)
@@ -103,6 +105,18 @@ class _Drawing:
                     template.span,
                     "give `token_ids` a smaller `length`",
                 )
+
+    def _check_texts(self, number: int) -> None:
+        corruptions = len(self.task.corruptions)
+        texts = number * (1 + corruptions)
+        if texts > MOST_TEXTS:
+            raise self.diagnostics.reject(
+                "CL302",
+                f"A sample of {number:,} prompts with {corruptions:,} corruptions each makes up to "
+                f"{texts:,} texts; the limit is {MOST_TEXTS:,}.",
+                self.task.span,
+                "give a smaller `sample`, or corruptions to a task of their own",
+            )
 
     def _stream(
         self, name: str, seed: int, count: int, population: Population

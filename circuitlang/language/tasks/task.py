@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from circuitlang.language import syntax
 from circuitlang.language.diagnostics import Diagnostics, Reject, did_you_mean, suggestion
@@ -33,7 +32,6 @@ _MISSING = frozenset(["CL101", "CL103", "CL506"])
 def resolve_task(
     statement: syntax.Task,
     lookup: Lookup,
-    folder: Path,
     diagnostics: Diagnostics,
     names: Iterable[str] = (),
 ) -> TaskSpec | None:
@@ -42,7 +40,7 @@ def resolve_task(
     `names` are the spec's `let` names, for suggestions only.
     """
     found = Diagnostics()
-    task = _Resolution(statement, Scope(folder, lookup, tuple(names)), found).task()
+    task = _Resolution(statement, Scope(lookup, tuple(names)), found).task()
     complete = statement.complete and not any(map(_is_misspelt_item, statement.items))
     for diagnostic in found.found:
         if complete or diagnostic.code not in _MISSING:

@@ -49,7 +49,7 @@ class Evaluator:
     ) -> None:
         self.scope = scope
         self.diagnostics = diagnostics
-        self.files = DataFiles(scope.folder, diagnostics)
+        self.files = DataFiles(diagnostics)
         self.vocabulary = vocabulary
         self._token_count = token_count
         self._steps = 0
