@@ -23,7 +23,13 @@ from circuitlang.commands.options import (
     Seed,
     StoreFolder,
 )
-from circuitlang.commands.printing import print_diagnostics_of, print_json, progress, stdout
+from circuitlang.commands.printing import (
+    finished,
+    print_diagnostics_of,
+    print_json,
+    progress,
+    stdout,
+)
 
 
 def check(
@@ -117,7 +123,7 @@ def evaluate(
     )
     with progress(as_json) as bars:
         outcome = pipeline.evaluate(file, expression, options, bars)
-    print_diagnostics_of(outcome.front.found)
+    print_diagnostics_of(finished(outcome.front.found))
     written = document(outcome, options, per_example)
     if as_json:
         print_json([written])

@@ -10,7 +10,14 @@ from typing import Annotated
 import typer
 
 from circuitlang.commands.options import AsJson, Files, OneFile, Samples, Seed
-from circuitlang.commands.printing import count, print_diagnostics_of, progress, stderr, stdout
+from circuitlang.commands.printing import (
+    count,
+    finished,
+    print_diagnostics_of,
+    progress,
+    stderr,
+    stdout,
+)
 
 
 def lint(
@@ -61,7 +68,7 @@ def show(
         meant = suggestion(stage, pipeline.STAGES) or f"stages are {', '.join(pipeline.STAGES)}"
         stderr().print(f"There is no stage `{stage}`; {meant}.", markup=False)
         raise typer.Exit(2)
-    print_diagnostics_of(front.found)
+    print_diagnostics_of(finished(front.found))
     if text:
         print(text)
     raise typer.Exit(2 if front.diagnostics.has_errors or not text else 0)

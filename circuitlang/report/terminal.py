@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from circuitlang.language.inline import count
 from circuitlang.report.document import AgainstReferenceForm, CheckDocument, ClaimForm
 
 _STYLE = {
@@ -218,7 +219,7 @@ def _against_reference(found: AgainstReferenceForm) -> str:
 
 def _runs(document: CheckDocument) -> str:
     if not document.stored_runs:
-        return f"{document.executed_runs} runs executed"
+        return f"{count(document.executed_runs, 'run')} executed"
     return f"{document.stored_runs} runs from the store, {document.executed_runs} executed,"
 
 
@@ -228,9 +229,10 @@ def summary(document: CheckDocument) -> Text:
     if document.exit_code == 2:
         return Text("nothing was decided", style="bold red")
     if good == len(claims) and document.exit_code == 0:
-        return Text(
-            f"all {len(claims)} claims hold or meet what the spec expects", style="bold green"
-        )
+        number = f"all {len(claims)} claims hold" if len(claims) != 1 else "the claim holds"
+        meet = "meet" if len(claims) != 1 else "meets"
+        return Text(f"{number} or {meet} what the spec expects", style="bold green")
     return Text(
-        f"{good} of {len(claims)} claims hold or meet what the spec expects", style="bold red"
+        f"{good} of {count(len(claims), 'claim')} hold or meet what the spec expects",
+        style="bold red",
     )
