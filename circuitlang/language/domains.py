@@ -101,8 +101,8 @@ def _numbers(ev: Evaluator, e: Expression, value: Interval) -> list[tuple[Any, s
     whole = (
         isinstance(low, Constant)
         and isinstance(high, Constant)
-        and low.value == int(low.value)
-        and high.value == int(high.value)
+        and low.value.is_integer()
+        and high.value.is_integer()
     )
     if not whole:
         raise ev.fail(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 END = "END"
+MOST_BITS = 64
 
 
 class UnresolvedPosition(Exception):
@@ -165,6 +166,22 @@ class EdgeSet:
                 return self.left.lasting | self.right.lasting
             case _:
                 return self.left.lasting & self.right.lasting
+
+    @cached_property
+    def combinations(self) -> int:
+        """How many combinations of positions can tell the set's edges apart, at most."""
+        left = self.left.combinations if self.left is not None else 1
+        right = self.right.combinations if self.right is not None else 0
+        found = left + right
+        if self.place is not None:
+            found = left * len(self.place.positions)
+        elif self.operation == "and":
+            found = left * right
+        return min(found, 1 << min(len(self.positions), MOST_BITS))
+
+    @cached_property
+    def positions(self) -> frozenset[Position]:
+        return frozenset(p for place in self.places for p in place.positions)
 
     @cached_property
     def places(self) -> frozenset[Place]:

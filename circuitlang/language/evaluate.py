@@ -52,7 +52,7 @@ class Evaluator(Iteration):
         self.definitions = definitions
         self.diagnostics: Diagnostics = definitions.diagnostics
         self.runs = RunBuilder(self)
-        self.expanded = 0
+        self.expanded = self.scored = 0
         self._sizes: list[int] = []
         self._cache: dict[tuple[str, ModelReference], Any] = {}
         self._open: list[str] = []
@@ -307,6 +307,7 @@ class Evaluator(Iteration):
 
     def call(self, e: syntax.Call, env: Environment) -> Any:
         if e.name.text == "F":
+            self.count_score(e)
             return self.runs.score(e, env)
         return functions.call(self, e, env)
 

@@ -41,12 +41,14 @@ from circuitlang.language.values import (
 
 ALPHA = 0.05
 LARGEST_SEARCH = 100_000
+MOST_SCORES = 100_000
 
 
 class Iteration(SetExpressions):
     """The part of the evaluator that binds names to one member after another."""
 
     expanded: int
+    scored: int
     _sizes: list[int]
 
     @abstractmethod
@@ -120,6 +122,17 @@ class Iteration(SetExpressions):
                 f"This expands into {number} formulas; the limit is {LARGEST_EXPANSION:,}.",
                 e,
                 "quantify over groups or a smaller circuit",
+            )
+
+    def count_score(self, e: Expression) -> None:
+        """Each F that is written out, of all claims together."""
+        self.scored += 1
+        if self.scored > MOST_SCORES:
+            raise self.fail(
+                "CL302",
+                f"Written out, the spec has more than {MOST_SCORES:,} scores F(S).",
+                e,
+                "quantify over groups or smaller circuits, or divide the claims into several files",
             )
 
     @contextmanager
@@ -258,15 +271,16 @@ class Iteration(SetExpressions):
         inside = replace(env, searching=True)
 
         def instantiate(value: Any, label: str) -> Any:
-            self.expanded = 0
+            self.expanded = self.scored = 0
             with shallow(self.diagnostics, e.span), self.unwarned(unwritten=True):
                 return self._member(e, value, label, inside)[1]
 
-        spent = self.expanded
+        spent, scored = self.expanded, self.scored
         ((value, label),) = domain.domain.members(1, seed)
         first = instantiate(value, label)
         search = Search(domain.strategy, domain.parameters, domain.domain, seed, first, instantiate)
         self.expanded += spent
+        self.scored += scored
         return Quantified(
             e.kind, ", ".join(e.names), domain.written, (), extent="found", search=search
         )

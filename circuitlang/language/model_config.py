@@ -8,6 +8,8 @@ from typing import Any
 
 from circuitlang.language.architecture import Shape
 
+MOST_LAYERS, MOST_NODES = 1_000, 20_000
+
 
 def shape_from_config(config: Mapping[str, Any]) -> Shape:
     """Reads a Hugging Face config; ValueError says what is missing or not supported."""
@@ -21,10 +23,15 @@ def shape_from_config(config: Mapping[str, Any]) -> Shape:
         shape = reader(config, family)
     except KeyError as error:
         raise ValueError(f"config.json has no {error}") from error
-    except TypeError as error:
+    except (TypeError, ArithmeticError) as error:
         raise ValueError(f"config.json holds a value of the wrong type: {error}") from error
     if min(shape.layers, shape.heads, shape.kv_heads, shape.d_head, shape.vocab) < 1:
         raise ValueError("config.json gives a size below 1")
+    if shape.layers * (shape.heads + 1) > MOST_NODES or shape.layers > MOST_LAYERS:
+        raise ValueError(
+            f"config.json gives {shape.layers:,} layers of {shape.heads:,} heads, more than any "
+            "model has"
+        )
     if shape.heads % shape.kv_heads:
         raise ValueError(f"{shape.heads} heads cannot share {shape.kv_heads} key-value heads")
     return shape

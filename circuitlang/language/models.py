@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -29,6 +30,9 @@ from circuitlang.language.model_config import shape_from_config
 
 BUNDLED = Path(__file__).resolve().parent.parent / "bundled"
 COMPLETE = "circuitlang.json"
+LARGEST_CONFIG, LARGEST_TOKENIZER = 10_000_000, 200_000_000
+# Path parts that start with a word character: nothing leads out of the hub's cache.
+_REVISION = re.compile(r"\w[\w.-]{0,200}(/\w[\w.-]{0,200}){0,8}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,8 @@ def find(reference: str, revision: str | None, base: Path) -> Found:
     """Looks the model up; `base` is the spec's folder. Raises `ModelNotFound`."""
     if not reference.strip():
         raise ModelNotFound(reference, "the model has no name", ("toy", SMOLLM2))
+    if revision is not None and not _REVISION.fullmatch(revision):
+        raise ModelNotFound(reference, "its revision is no branch, tag or commit")
     folder = local_folder(reference, base)
     if folder is None and reference != SMOLLM2:
         return _find_on_hub(reference, revision)
@@ -100,27 +106,35 @@ def find(reference: str, revision: str | None, base: Path) -> Found:
 def local_folder(reference: str, base: Path) -> Path | None:
     """The folder a shipped or local model lies in; None when `reference` is a hub name."""
     shipped = BUNDLED / reference
-    if reference.isidentifier() and (shipped / "config.json").is_file():
+    if reference.isidentifier() and _has_config(shipped):
         return shipped
     if reference.startswith((".", "/", "~")):
         return _checked_folder(reference, base)
     relative = base / reference
-    return relative.resolve() if (relative / "config.json").is_file() else None
+    return relative.resolve() if _has_config(relative) else None
 
 
 def _checked_folder(reference: str, base: Path) -> Path:
     try:
         folder = (base / Path(reference).expanduser()).resolve()
         is_folder = folder.is_dir()
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise ModelNotFound(reference, f"cannot be read as a folder: {error}") from error
     if not is_folder:
         near = _model_folders(folder.parent, base)
         raise ModelNotFound(reference, "there is no such folder", near)
-    if not (folder / "config.json").is_file():
+    if not _has_config(folder):
         near = _model_folders(folder, base)
         raise ModelNotFound(reference, "the folder holds no config.json", near)
     return folder
+
+
+def _has_config(folder: Path) -> bool:
+    """False also where no folder can have such a name."""
+    try:
+        return (folder / "config.json").is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _model_folders(folder: Path, base: Path, limit: int = 4) -> tuple[str, ...]:
@@ -193,10 +207,10 @@ def _snapshot(reference: str, revision: str | None) -> Path | None:
             continue
         repository = hub_cache() / ("models--" + name.replace("/", "--"))
         commit = revision or "main"
-        with contextlib.suppress(OSError, UnicodeDecodeError):
+        with contextlib.suppress(OSError, ValueError):
             commit = (repository / "refs" / commit).read_text(encoding="utf-8").strip()
         folder = repository / "snapshots" / commit
-        if (folder / "config.json").is_file():
+        if _has_config(folder):
             return folder
     return None
 
@@ -232,9 +246,15 @@ def _found_in(
     )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path, largest: int = LARGEST_CONFIG) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    if path.stat().st_size > largest:
+        raise ValueError(f"{path} is larger than {largest // 1_000_000} MB")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(content, dict):
@@ -247,7 +267,7 @@ def _bos_token(folder: Path, config: Mapping[str, Any]) -> int | None:
     try:
         token = _read_json(folder / "tokenizer_config.json").get("bos_token")
         text = token.get("content") if isinstance(token, dict) else token
-        tokenizer = _read_json(folder / "tokenizer.json")
+        tokenizer = _read_json(folder / "tokenizer.json", LARGEST_TOKENIZER)
         vocabulary = tokenizer.get("model", {}).get("vocab", {})
         added = {item["content"]: item["id"] for item in tokenizer.get("added_tokens", [])}
         found = added.get(text, vocabulary.get(text) if isinstance(vocabulary, dict) else None)
@@ -258,4 +278,6 @@ def _bos_token(folder: Path, config: Mapping[str, Any]) -> int | None:
     fallback = config.get("bos_token_id")
     fallback = fallback[0] if isinstance(fallback, list) and fallback else fallback
     size = config.get("vocab_size", 0)
-    return fallback if isinstance(fallback, int) and fallback < size else None
+    if isinstance(fallback, int) and isinstance(size, int) and 0 <= fallback < size:
+        return fallback
+    return None

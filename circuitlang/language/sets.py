@@ -212,7 +212,7 @@ def located(edges: EdgeSet) -> dict[tuple[Place, ...], int]:
         found: dict[tuple[Place, ...], int] = {}
         for key, mask in left.items():
             for position in edges.place.positions:
-                new = (*key, Place((position,)))
+                new = _combined(key, (Place((position,)),))
                 found[new] = found.get(new, 0) | mask
         return found
     assert edges.right is not None
@@ -226,9 +226,13 @@ def located(edges: EdgeSet) -> dict[tuple[Place, ...], int]:
     for k1, m1 in left.items():
         for k2, m2 in right.items():
             if m1 & m2:
-                key = tuple(dict.fromkeys(k1 + k2))
+                key = _combined(k1, k2)
                 both[key] = both.get(key, 0) | (m1 & m2)
     return both
+
+
+def _combined(one: tuple[Place, ...], other: tuple[Place, ...]) -> tuple[Place, ...]:
+    return tuple(sorted({*one, *other}, key=str))
 
 
 def size(edges: EdgeSet) -> int:
@@ -269,15 +273,19 @@ def _joined(places: tuple[Place, ...]) -> Place | None:
 
 
 def entangled(operator: str, left: Nodes, right: Nodes) -> bool:
-    """Whether only a prompt can tell the result: one node at two places, which may coincide."""
+    """Whether only a prompt can tell the result: one node at two places, which may coincide.
+
+    What is taken out as it stands in `left`, place and all, is that member and no other.
+    """
     if operator == "+":
         return False
+    own = {(m.node, m.place) for m in left.members} if operator == "-" else set()
     places: dict[Node, set[Place | None]] = {}
     for member in right.members:
         places.setdefault(member.node, set()).add(member.place)
     for member in left.members:
         others = places.get(member.node, set())
-        unlike = others - {member.place, None}
+        unlike = {p for p in others - {member.place, None} if (member.node, p) not in own}
         if unlike and None not in others and (operator == "-" or member.place is not None):
             return True
     return False

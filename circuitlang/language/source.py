@@ -35,8 +35,8 @@ class Source:
         return line + 1, max(1, offset - self.line_starts[line] + 1 - hidden)
 
     def line(self, number: int) -> str:
-        lines = self.text.splitlines()
-        text = lines[number - 1] if number <= len(lines) else ""
+        starts = (*self.line_starts, len(self.text) + 1)
+        text = self.text[starts[number - 1] : starts[number] - 1]
         return text[self.hidden :] if number == 1 else text
 
     def span(self, start: int, end: int) -> Span:
