@@ -156,7 +156,7 @@ def show(path: Path, stage: str, options: Options, progress: Progress) -> tuple[
     if stage == "spec":
         front = resolve_file(path, seed=options.seed)
         resolved = front.resolved
-        return front, spec_text(resolved.spec, resolved.tasks) if resolved else ""
+        return front, spec_text(resolved) if resolved else ""
     front = fetched_front(path, options, progress)
     if front.resolved is None or front.diagnostics.has_errors:
         return front, ""

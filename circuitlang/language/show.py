@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from circuitlang.language import syntax
 from circuitlang.language.architecture import architecture
 from circuitlang.language.definitions import Definitions
-from circuitlang.language.inline import merge
+from circuitlang.language.inline import count, merge
+from circuitlang.language.measure_types import signatures, types_of_names
+from circuitlang.language.resolve import Resolved
 from circuitlang.language.sets import located, size
 from circuitlang.language.source import Span
-from circuitlang.language.spec import Spec
 from circuitlang.language.unparse import clause, unparse
 
 LONGEST_LIST = 8
@@ -48,8 +49,10 @@ def _tree_lines(part: Any, depth: int, label: str) -> Iterator[str]:
         yield f"{indent}{part!r}"
 
 
-def spec_text(spec: Spec, tasks: Mapping[str, Any]) -> str:
-    """The resolved spec: models with their graphs, tasks, circuits counted, claims."""
+def spec_text(resolved: Resolved) -> str:
+    """The resolved spec: models with their graphs, tasks, circuits counted, measures with their
+    types, claims."""
+    spec, tasks = resolved.spec, resolved.tasks
     lines = [f"spec {spec.name} {spec.version or ''}".rstrip()]
     lines += [f"paper {paper}" for paper in spec.papers]
     for model in spec.models.values():
@@ -62,7 +65,7 @@ def spec_text(spec: Spec, tasks: Mapping[str, Any]) -> str:
         )
     for task in tasks.values():
         lines.append(
-            f"task {task.name}: {len(task.templates)} templates, sample {task.sample}, "
+            f"task {task.name}: {count(len(task.templates), 'template')}, sample {task.sample}, "
             f"seed {task.seed}, corruptions {', '.join(task.corruptions) or 'none'}, "
             f"labels {', '.join(task.labels) or 'none'}"
         )
@@ -80,11 +83,16 @@ def spec_text(spec: Spec, tasks: Mapping[str, Any]) -> str:
         f"input: {f.inputs}, sha256 {f.digest[:12]}"
         for f in spec.circuit_files
     ]
+    types = signatures(resolved.definitions.measures, types_of_names(resolved.file))
+    own = (s.name for s in resolved.file.statements if isinstance(s, syntax.Measure))
+    lines += [f"measure {types[name]}" for name in own if name in types]
     for claim in spec.claims:
         expected = f" expect {claim.expect[0]}" if claim.expect else ""
         over = f" over {claim.target}" if claim.target else ""
         lines.append(f"{claim.kind} {claim.name}{over}{expected}: {claim.written}")
-    lines += [f"report {r.name}: {r.written} ({len(r.numbers)} numbers)" for r in spec.reports]
+    lines += [
+        f"report {r.name}: {r.written} ({count(len(r.numbers), 'number')})" for r in spec.reports
+    ]
     return "\n".join(lines)
 
 
