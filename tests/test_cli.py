@@ -254,9 +254,9 @@ def test_the_first_ctrl_c_ends_the_next_step_and_the_second_this_one(
 
 
 def test_a_spec_is_shown_with_the_types_of_its_measures(tmp_path):
-    own = "measure share(C, K) = drop(C, K) / effect\nmeasure looks(h) = attends(h, END, X)\n"
+    own = "measure cost(C, K) = drop(C, K) / effect\nmeasure looks(h) = attends(h, END, X)\n"
     code, out, _ = invoke("show", spec(tmp_path, own), "--stage", "spec")
     assert code == 0
-    assert "measure share(C: edges, K: edges) -> number\n" in out
+    assert "measure cost(C: edges, K: edges) -> number\n" in out
     assert "measure looks(h: nodes) -> number\n" in out
     assert "task t: 1 template," in out
