@@ -240,6 +240,7 @@ def model_span(resolved: Resolved, reference: str) -> Span | None:
 def draw_prompts(front: Front, options: Options) -> None:
     """Fills `front.prompts` for every task and model in use, where the tokenizer is at hand."""
     from circuitlang.language.tasks.sampling import REFERENCES, draw
+    from circuitlang.language.tasks.text import Steps
     from circuitlang.language.tasks.tokenizer import (
         NeedsTokenizer,
         PromptTokenizer,
@@ -249,6 +250,7 @@ def draw_prompts(front: Front, options: Options) -> None:
     assert front.resolved is not None
     resolved, diagnostics = front.resolved, front.diagnostics
     missing: dict[str, None] = {}
+    steps = Steps()
     averaged = {
         (run.task, run.model.name)
         for form, _ in front.asked
@@ -277,6 +279,7 @@ def draw_prompts(front: Front, options: Options) -> None:
                 samples=options.sample_size,
                 seed=options.seed,
                 references=REFERENCES if (task, name) in averaged else 0,
+                steps=steps,
                 diagnostics=diagnostics,
             )
         except NeedsTokenizer:

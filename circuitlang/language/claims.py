@@ -11,7 +11,7 @@ from circuitlang.language.environment import Environment
 from circuitlang.language.evaluate import Evaluator
 from circuitlang.language.inline import Inliner, check_twice, free_names, merge
 from circuitlang.language.unparse import unparse
-from circuitlang.language.values import Edges, Formulas, Items, Nodes, Numbers, kind
+from circuitlang.language.values import Edges, Formulas, Items, Nodes, Numbers, kind, weight
 
 Reported = (*Numbers, forms.MemberShare)
 TARGETS = ("prompts", "templates")
@@ -66,6 +66,8 @@ class ClaimResolver:
         inlined = self.inlined(e, clauses)
         self.evaluator.expanded = 0
         formula = self.evaluator.formula(inlined, self._env(clauses))
+        parts = weight(formula, self.definitions.budget.left + 1, sets=False)
+        self.definitions.budget.spend(parts, e.span, self.diagnostics)
         self._warn_percent(e, formula)
         return formula
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from circuitlang.language import sets, syntax
 from circuitlang.language.diagnostics import Diagnostics, Reject
 from circuitlang.language.edges import END, NOTHING, EdgeSet, Position
-from circuitlang.language.inline import Inliner
-from circuitlang.language.slips import head_for
+from circuitlang.language.inline import Budget, Inliner
+from circuitlang.language.slips.values import head_for
 from circuitlang.language.source import Span
 from circuitlang.language.spec import CircuitFile, ModelReference, TokenScore
 from circuitlang.language.unparse import unparse
@@ -64,6 +64,7 @@ class Definitions:
     given_seed: int | None = None
     circuit_files: dict[Any, CircuitFile] = field(default_factory=dict)
     frees: bool = False
+    budget: Budget = field(default_factory=Budget)
 
     @property
     def seed(self) -> int:
@@ -193,7 +194,7 @@ class Definitions:
 
     @property
     def inliner(self) -> Inliner:
-        return Inliner(self.measures, self.diagnostics, self.tasks)
+        return Inliner(self.measures, self.diagnostics, self.tasks, self.budget)
 
     def evaluate(self, name: str, evaluator: Evaluator, env: Environment) -> Any:
         if name not in self.statements and name in self.tasks:
@@ -220,7 +221,9 @@ class Definitions:
 
     def _check_weight(self, value: Any, statement: Any, evaluator: Evaluator) -> None:
         """Definitions that each use the one before twice would double with every line."""
-        if weight(value, LARGEST_VALUE) >= LARGEST_VALUE:
+        parts = weight(value, LARGEST_VALUE)
+        self.budget.spend(parts, statement.value.span, self.diagnostics)
+        if parts >= LARGEST_VALUE:
             raise evaluator.fail(
                 "CL302",
                 f"`{statement.name}` has more than {LARGEST_VALUE:,} parts.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from circuitlang.language.source import Span
 
@@ -141,13 +141,19 @@ class Diagnostics:
     """Collects findings in the order of the text; the same finding is kept once."""
 
     found: list[Diagnostic] = field(default_factory=list)
+    _said: set[_Said] = field(default_factory=set, repr=False, compare=False)
+    _known: int = field(default=0, repr=False, compare=False)
 
     def add(self, diagnostic: Diagnostic) -> None:
         if diagnostic.code not in TITLES:
             raise KeyError(diagnostic.code)
-        said = (diagnostic.code, diagnostic.message, diagnostic.span)
-        if not any((d.code, d.message, d.span) == said for d in self.found):
+        diagnostic = _printable(diagnostic)
+        if self._known != len(self.found):
+            self._said = set(map(_said, self.found))
+        if _said(diagnostic) not in self._said:
+            self._said.add(_said(diagnostic))
             self.found.append(diagnostic)
+        self._known = len(self.found)
 
     def error(
         self,
@@ -200,6 +206,22 @@ class Diagnostics:
                 key=lambda d: (d.span.source.name, d.span.start) if d.span else ("", -1),
             )
         )
+
+
+_Said = tuple[str, str, Span | None]
+
+
+def _said(diagnostic: Diagnostic) -> _Said:
+    return diagnostic.code, diagnostic.message, diagnostic.span
+
+
+def _printable(diagnostic: Diagnostic) -> Diagnostic:
+    """Without halves of surrogate pairs, which JSON files can spell and nothing can print."""
+    texts = (diagnostic.message, diagnostic.help or "")
+    if not any("\ud800" <= c <= "\udfff" for text in texts for c in text):
+        return diagnostic
+    message, help = (t.encode("utf-8", "backslashreplace").decode() for t in texts)
+    return replace(diagnostic, message=message, help=help or None)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:

@@ -21,6 +21,7 @@ from circuitlang.language.source import Source, Span
 
 DEEPEST_IMPORT = 8
 MOST_IMPORTS = 64
+MOST_CHARACTERS = 2_000_000
 
 Parse = Callable[[Source, Diagnostics], syntax.File]
 Definition = syntax.Define | syntax.Circuit | syntax.Measure | syntax.Task | syntax.Model
@@ -165,6 +166,7 @@ class Imports:
     diagnostics: Diagnostics
     modules: dict[str, Module] = field(default_factory=dict)
     unread: list[syntax.Unread] = field(default_factory=list)
+    _characters: int = 0
     _files: dict[Path, tuple[Source, syntax.File]] = field(default_factory=dict)
 
     def read(self, file: syntax.File, source: Source) -> None:
@@ -210,6 +212,14 @@ class Imports:
                 f"A spec imports at most {MOST_IMPORTS} files, {DEEPEST_IMPORT} deep.",
                 span,
                 "put the shared definitions into fewer files",
+            )
+        self._characters += len(text)
+        if self._characters > MOST_CHARACTERS:
+            raise self.diagnostics.reject(
+                "CL302",
+                f"The imported files have more than {MOST_CHARACTERS:,} characters together.",
+                span,
+                "import what is needed, and that once",
             )
         if path not in self._files:
             name = str(Path(source.name).parent / s.path)

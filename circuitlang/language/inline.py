@@ -8,15 +8,35 @@ all of its own. `circ show --claim` prints exactly this form, and only it is eva
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from circuitlang.language import syntax
-from circuitlang.language.diagnostics import Diagnostics
+from circuitlang.language.diagnostics import Diagnostics, Reject
 from circuitlang.language.grammar import METRIC_FUNCTIONS
 from circuitlang.language.source import Span
 from circuitlang.language.syntax import Clause, Expression
 
 LARGEST_FORMULA = 20_000
+MOST_PARTS = 1_000_000
+
+
+@dataclass
+class Budget:
+    """How many parts the formulas and values of one spec may have together; told once."""
+
+    left: int = MOST_PARTS
+
+    def spend(self, parts: int, span: Span, diagnostics: Diagnostics) -> None:
+        if self.left < 0:
+            raise Reject
+        self.left -= parts
+        if self.left < 0:
+            raise diagnostics.reject(
+                "CL302",
+                f"Written out, this spec has more than {MOST_PARTS:,} parts.",
+                span,
+                "define less in terms of itself, or divide the claims into several files",
+            )
 
 
 @dataclass(frozen=True)
@@ -29,6 +49,7 @@ class Inliner:
     measures: Mapping[str, syntax.Measure]
     diagnostics: Diagnostics
     tasks: Collection[str] = ()
+    budget: Budget = field(default_factory=Budget)
 
     def expand(self, expression: Expression, clauses: tuple[Clause, ...]) -> Expression:
         """`expression` over F alone, with `clauses` as the outermost context."""
@@ -40,6 +61,7 @@ class _Expansion:
         self.measures = inliner.measures
         self.tasks = inliner.tasks
         self.diagnostics = inliner.diagnostics
+        self.budget = inliner.budget
         self.size = 0
 
     def walk(
@@ -50,6 +72,7 @@ class _Expansion:
         stack: tuple[str, ...],
     ) -> Expression:
         self.size += 1
+        self.budget.spend(1, e.span, self.diagnostics)
         if self.size > LARGEST_FORMULA:
             raise self.diagnostics.reject(
                 "CL302",

@@ -25,14 +25,11 @@ from circuitlang.language.grammar import (
     words_of_terminals,
 )
 from circuitlang.language.lex import lex
-from circuitlang.language.slips import (
-    CLOSING,
-    OPENING,
-    Slip,
-    Spot,
-    find_slip,
-    unclosed,
-)
+from circuitlang.language.slips import find_slip
+from circuitlang.language.slips.operators import JOINING
+from circuitlang.language.slips.rewriting import with_whole_names, without_comments
+from circuitlang.language.slips.spot import CLOSING, OPENING, Slip, Spot, unclosed
+from circuitlang.language.slips.words import is_name_by_place
 from circuitlang.language.source import Source, Span
 
 LARGEST_FILE = 500_000
@@ -87,13 +84,15 @@ class _Parse:
         self.source, self.diagnostics = source, diagnostics
         self.builder = Builder(source)
         self.errors = 0
+        self.reserved: set[str] = set()
         self.statements: list[syntax.Statement] = []
         self.unread: list[syntax.Unread] = []
 
     def file(self) -> syntax.File:
         lexed = lex(self.source, self.diagnostics)
+        tokens = without_comments(lexed.tokens, self._comment)
         self.lexical = {d.span.line for d in self.diagnostics.found if d.span is not None}
-        for segment in _segments(lexed.tokens):
+        for segment in _segments(with_whole_names(tokens, self._tell)):
             if self.errors >= MOST_ERRORS:
                 self._give_up(segment[0])
                 break
@@ -129,14 +128,17 @@ class _Parse:
         while tokens:
             problem = _unexpected(tokens)
             if isinstance(problem, Tree):
-                self._build(problem, tokens, whole)
-                return
+                stray = _stray_word(problem, tokens)
+                if stray is None or slips >= MOST_SLIPS:
+                    self._build(problem, tokens, whole)
+                    return
+                problem = stray, {"YES", "NO", "NUMBER", "STRING"}
             index, expected = problem
             slip = self._report(Spot(tokens, index, frozenset(expected)))
             self.errors += 1
             slips += 1
             if slip is not None and slip.mended is not None and slips < MOST_SLIPS:
-                tokens, whole = slip.mended, whole and slip.certain
+                tokens, whole = slip.mended, whole and self._is_sure(slip, tokens)
                 continue
             kept = _without_error(tokens, index) if slips < MOST_SLIPS else None
             if kept is None:
@@ -184,8 +186,7 @@ class _Parse:
         if self.lexical & {t.line for t in nearby}:
             return slip
         if slip is not None:
-            span = self.span(slip.start, slip.end)
-            self.diagnostics.error(slip.code, slip.message, span, slip.help)
+            self._tell(slip)
         elif spot.at_end:
             last = spot.tokens[-1]
             message = f"The statement ends too early, after `{_short(last)}`."
@@ -193,6 +194,34 @@ class _Parse:
         else:
             self._unexpected_token(spot)
         return slip
+
+    def _is_sure(self, slip: Slip, tokens: list[Token]) -> bool:
+        """A reserved word where a name is used is one, as far as the rest of the file is concerned."""
+        used_as_name = slip.code == "CL108" and slip.start.type != "NODE"
+        return slip.certain or (used_as_name and tokens[0].type != "TASK")
+
+    def _tell(self, slip: Slip) -> None:
+        """A reserved word that is used as a name is told once, whatever else uses it."""
+        if slip.code == "CL108":
+            if str(slip.start) in self.reserved:
+                return
+            self.reserved.add(str(slip.start))
+            self.unread.append(syntax.Unread("label", str(slip.start)))
+        self.diagnostics.error(slip.code, slip.message, self.span(slip.start, slip.end), slip.help)
+
+    def _comment(self, slip: Slip) -> None:
+        """What the lexer found inside a comment of another language is not said."""
+        span = self.span(slip.start, slip.end)
+        end = self.source.text.find("\n", span.end)
+        end = len(self.source.text) if end < 0 else end
+        self.diagnostics.found = [
+            d
+            for d in self.diagnostics.found
+            if d.span is None or not span.start <= d.span.start < end
+        ]
+        if self.errors < MOST_ERRORS:
+            self.errors += 1
+            self._tell(slip)
 
     def _unexpected_token(self, spot: Spot) -> None:
         word = spot.ahead(-1)
@@ -222,10 +251,14 @@ class _Parse:
 
 def _segments(tokens: list[Token]) -> Iterator[list[Token]]:
     current: list[Token] = []
-    for token in tokens:
-        if token.value in STATEMENTS and current:
+    opened, line = 0, 0
+    for i, token in enumerate(tokens):
+        if token.line != line:
+            opened, line = 0, token.line or 0
+        if token.value in STATEMENTS and current and not is_name_by_place(tokens, i, opened > 0):
             yield current
             current = []
+        opened += (token.type in ("LPAR", "LSQB")) - (token.type in ("RPAR", "RSQB"))
         current.append(token)
     if current:
         yield current
@@ -244,6 +277,19 @@ def _unexpected(tokens: list[Token]) -> Tree[Token] | tuple[int, set[str]]:
     except UnexpectedToken:
         return len(tokens), interactive.accepts()
     return tree
+
+
+def _stray_word(tree: Tree[Token], tokens: list[Token]) -> int | None:
+    """Index of the value after a word that reads as a setting, the `to` of `0.8 to 1.2`."""
+    stray = {
+        name.start_pos
+        for setting in tree.find_data("setting")
+        if str(name := setting.children[0]) in JOINING and isinstance(name, Token)
+    }
+    if not stray:
+        return None
+    at = next(i for i, t in enumerate(tokens) if t.start_pos in stray)
+    return at + 1 if at and tokens[at - 1].line == tokens[at].line else None
 
 
 def _depth(tree: object) -> int:

@@ -30,12 +30,15 @@ from circuitlang.language.inline import merge
 from circuitlang.language.measure_types import check_measure_types, types_of_names
 from circuitlang.language.model_statement import DTYPES, Locate, refuse_dtype, resolve_model
 from circuitlang.language.models import Found, find
-from circuitlang.language.parse import parse, parse_expression
+from circuitlang.language.parse import LARGEST_FILE, parse, parse_expression
 from circuitlang.language.source import Source, Span
 from circuitlang.language.spec import ModelReference
 from circuitlang.language.tasks.mentions import Lookup
 from circuitlang.language.tasks.task import TaskSpec, resolve_task
+from circuitlang.language.tasks.text import Steps
 from circuitlang.language.values import Edges, Formulas, Nodes
+
+MOST_BYTES = 4 * LARGEST_FILE
 
 
 @dataclass(frozen=True)
@@ -54,17 +57,27 @@ def load(path: Path, diagnostics: Diagnostics) -> Source | None:
     """Reads a spec file; problems are recorded."""
     name = str(path)
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         near = [p.name for p in path.parent.glob("*.circ")] if path.parent.is_dir() else []
         diagnostics.error("CL110", f"There is no file `{name}`.", None, suggestion(path.name, near))
         return None
-    except OSError as problem:
+    except (OSError, ValueError) as problem:
         diagnostics.error(
             "CL110",
-            f"`{name}` cannot be read: {problem.strerror or problem}.",
+            f"`{name}` cannot be read: {getattr(problem, 'strerror', None) or problem}.",
             None,
             "give a .circ file" if path.is_dir() else None,
+        )
+        return None
+    if len(data) > MOST_BYTES:
+        diagnostics.error(
+            "CL006",
+            f"`{name}` has more than {MOST_BYTES:,} bytes; a spec has at most {LARGEST_FILE:,} "
+            "characters.",
+            None,
+            'move data into a file and read it with rows("...") or file("...")',
         )
         return None
     try:
@@ -113,6 +126,7 @@ class _Resolver:
         self.found: dict[str, Found] = {}
         self.seen: dict[str, Span] = {}
         self.refused: list[syntax.Unread] = []
+        self.steps = Steps()
 
     def each(self, *kinds: type) -> Iterator[Any]:
         return (s for s in self.file.statements if isinstance(s, kinds))
@@ -384,7 +398,7 @@ class _Resolver:
 
     def _task(self, s: syntax.Task, lookup: Lookup, lets: tuple[str, ...]) -> TaskSpec | None:
         """Of a task with an error nothing is known but its words, and nothing is said of them."""
-        task = resolve_task(s, lookup, self.diagnostics, lets)
+        task = resolve_task(s, lookup, self.diagnostics, lets, self.steps)
         if task is None:
             self.refused += [syntax.Unread("label", word) for word in words_of_task(s)]
         return task

@@ -15,7 +15,7 @@ from circuitlang.language.drawn import Drawable, Searched
 from circuitlang.language.edges import NOTHING, EdgeSet, Place, Position
 from circuitlang.language.environment import Environment
 from circuitlang.language.inline import count, substitute_names
-from circuitlang.language.slips import head_for
+from circuitlang.language.slips.values import head_for
 from circuitlang.language.spec import Constant
 from circuitlang.language.syntax import Expression
 from circuitlang.language.unparse import unparse
@@ -28,6 +28,8 @@ from circuitlang.language.values import (
     Nodes,
     kind,
 )
+
+MOST_COMBINATIONS = 20_000
 
 
 class SetExpressions(ABC):
@@ -110,7 +112,7 @@ class SetExpressions(ABC):
         if isinstance(value, Items) and all(isinstance(m, (Nodes, Items)) for m in value.members):
             value = self.as_nodes(value, e)
         if isinstance(value, Edges):
-            return Edges(value.set.at(place))
+            return self.bounded(value.set.at(place), e)
         if isinstance(value, Nodes):
             placed = [
                 replace(m, place=Place((position,)))
@@ -204,7 +206,17 @@ class SetExpressions(ABC):
             "-": EdgeSet.__sub__,
             "&": EdgeSet.__and__,
         }
-        return Edges(by_edges[e.operator](a, b))
+        return self.bounded(by_edges[e.operator](a, b), e)
+
+    def bounded(self, edges: EdgeSet, e: Expression) -> Edges:
+        if edges.combinations > MOST_COMBINATIONS:
+            raise self.fail(
+                "CL302",
+                f"More than {MOST_COMBINATIONS:,} combinations of positions tell these edges apart.",
+                e,
+                "say `@` of the parts, and of each once",
+            )
+        return Edges(edges)
 
     def _flat_nodes(self, items: Items) -> Nodes:
         result = Nodes(())
@@ -217,7 +229,7 @@ class SetExpressions(ABC):
         return result
 
     def shifted(self, place: Place, by: Constant, e: syntax.Binary) -> Place:
-        if by.value != int(by.value):
+        if not by.value.is_integer():
             raise self.fail(
                 "CL106", "A position is shifted by whole tokens.", e.right, "write `@ [S1 + 1]`"
             )

@@ -188,8 +188,11 @@ def kind(value: Any) -> str:
     return names.get(type(value)) or str(getattr(value, "noun", type(value).__name__))
 
 
-def weight(value: Any, limit: int) -> int:
-    """How many parts a value has, counted up to `limit`: shared parts as often as they are used."""
+def weight(value: Any, limit: int, *, sets: bool = True) -> int:
+    """How many parts a value has, counted up to `limit`: shared parts as often as they are used.
+
+    Without `sets` the score of a set is one part.
+    """
     seen, stack = 0, [value]
     while stack and seen < limit:
         part = stack.pop()
@@ -203,7 +206,8 @@ def weight(value: Any, limit: int) -> int:
         elif isinstance(part, EdgeSet):
             stack.extend(side for side in (part.left, part.right) if side is not None)
         elif isinstance(part, (Mean, Each)):
-            stack.append(part.measurement.run.live)
+            if sets:
+                stack.append(part.measurement.run.live)
         elif isinstance(part, (*Numbers, *Formulas)):
             stack.extend(getattr(part, name) for name in part.__dataclass_fields__)
     return seen

@@ -128,7 +128,8 @@ def _nothing(cursor: Cursor) -> Iterator[Suggestion]:
 def _in_task(cursor: Cursor) -> Iterator[Suggestion]:
     """Inside a task's braces: an item, a setting; after `=` slots and texts."""
     task = cursor.task
-    assert task is not None
+    if task is None:
+        return
     braces = [b.type for b in cursor.open]
     fresh = braces[-1:] == ["LBRACE"] and (cursor.starts_line or value_ended(cursor, ""))
     if fresh or cursor.kind_back() == "LBRACE":

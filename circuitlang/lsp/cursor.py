@@ -13,7 +13,7 @@ from circuitlang.lsp.analysis import Analysis
 from circuitlang.lsp.symbols import Outline, Statement, Symbol, outline
 from circuitlang.lsp.text import Text, end_of, start_of
 
-_WORD = re.compile(r"\w*$")
+_WORD = re.compile(r"\w*\Z")
 # What can end a value: after it an operator, a context word or the next statement can follow.
 ENDS = frozenset(["NAME", "NODE", "NUMBER", "STRING", "RPAR", "RSQB", "RBRACE", "YES", "NO"])
 
@@ -183,7 +183,8 @@ def in_head(cursor: Cursor, previous: str) -> bool:
         return False
     written = [t for t in statement.tokens if end_of(t) <= cursor.start]
     if statement.kind == "default":
-        return len(written) == 1 or (written[-1].type in ENDS and not cursor.starts_line)
+        ended = bool(written) and written[-1].type in ENDS and not cursor.starts_line
+        return len(written) == 1 or ended
     if statement.kind not in ("claim", "assume", "report"):
         return False
     return len(written) > 1 and all(t.type != "COLON" for t in written)

@@ -99,7 +99,11 @@ def test_everything_else_needs_the_vocabulary_where_it_is_read(score):
 
 
 def test_a_loss_is_read_before_each_of_its_tokens():
-    assert reads(Loss(Place((PAIR, HERE)))).logits == (Read(Spot(1), None), Read(Spot(2), None), Read(Spot(3), None))
+    assert reads(Loss(Place((PAIR, HERE)))).logits == (
+        Read(Spot(1), None),
+        Read(Spot(2), None),
+        Read(Spot(3), None),
+    )
 
 
 def test_a_run_that_others_compare_with_is_read_where_they_are():

@@ -9,7 +9,7 @@ import pytest
 from circuitlang.language import syntax
 from circuitlang.language.diagnostics import Diagnostics
 from circuitlang.language.parse import parse, parse_expression
-from circuitlang.language.slips import head_for
+from circuitlang.language.slips.values import head_for
 from circuitlang.language.source import Source
 
 

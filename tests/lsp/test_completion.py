@@ -202,3 +202,21 @@ def test_parts_of_an_imported_task(tmp_path):
         now = Text(text + line, "main.circ", tmp_path, "utf-16")
         found = complete(now, len(text + line), known)
         assert {s.text for s in found.suggestions} == expected, line
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("task { ", "}"),
+        ("task = {\n  ", ""),
+        ("", "default under patch"),
+        ("defau", "lt under patch"),
+    ],
+)
+def test_places_in_statements_that_are_hardly_begun(before, after):
+    """A task without a name; a place in or right before the word that starts a statement."""
+    text = FINE + before + after
+    now = Text(text, "s.circ", Path(), "utf-16")
+    known = Analysis(Text(FINE, "s.circ", Path(), "utf-16"))
+    found = complete(now, len(FINE + before), known)
+    assert now.text[found.start : len(FINE + before)] in ("", "defau")

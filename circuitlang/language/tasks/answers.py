@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from circuitlang.language import syntax
 from circuitlang.language.tasks.mentions import free_names
@@ -14,8 +15,20 @@ from circuitlang.language.tasks.text_values import identity, shown
 from circuitlang.language.tasks.token_ids import TokenIds
 from circuitlang.language.tasks.tokenizer import PromptTokenizer
 
-# What is written, and the token that it is; None where it is none or several.
-_Members = tuple[tuple[str | TokenIds, int | None], ...]
+
+@dataclass(frozen=True)
+class _Members:
+    """What is written, and the token that it is: None where it is none or several."""
+
+    written: tuple[tuple[str | TokenIds, int | None], ...]
+
+    @cached_property
+    def tokens(self) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(t for _, t in self.written if t is not None))
+
+    @cached_property
+    def without_token(self) -> tuple[str | TokenIds, ...]:
+        return tuple(member for member, token in self.written if token is None)
 
 
 @dataclass
@@ -35,14 +48,15 @@ class AnswerTokens:
         found = {}
         for name, tokens in self.task.tokens.items():
             members = self._members(tokens, bindings)
-            if not members:
+            self.evaluator.spend(len(members.written) // 10, tokens.value.span)
+            if not members.written:
                 self._report_empty(index, tokens, bindings)
-            for member, token in members:
-                if token is None and isinstance(member, str):
+            for member in members.without_token:
+                if isinstance(member, str):
                     self._report_split(index, tokens, member)
-                elif token is None:
+                else:
                     self._report_several(index, tokens, member)
-            found[name] = tuple(dict.fromkeys(t for _, t in members if t is not None))
+            found[name] = members.tokens
         shared = set(found.get("answer", ())) & set(found.get("foil", ()))
         if shared:
             self._report_shared(index, min(shared), bindings)
@@ -55,7 +69,7 @@ class AnswerTokens:
         key = (tokens.name, *(identity(bindings[name]) for name in used))
         if key not in self._known:
             members = self.evaluator.members(tokens.value, bindings)
-            self._known[key] = tuple((member, self._token(member)) for member in members)
+            self._known[key] = _Members(tuple((m, self._token(m)) for m in members))
         return self._known[key]
 
     def _token(self, member: str | TokenIds) -> int | None:
@@ -71,7 +85,7 @@ class AnswerTokens:
         """
         for name in {"answer", "foil"} & self.task.tokens.keys():
             tokens = self.task.tokens[name]
-            for answer, token in self._members(tokens, bindings):
+            for answer, token in self._members(tokens, bindings).written:
                 if token is None or isinstance(answer, TokenIds):
                     continue
                 if (template, name, answer) in self._checked:
@@ -79,7 +93,7 @@ class AnswerTokens:
                 self._checked.add((template, name, answer))
                 ids, _ = self.tokenizer.encode(text)
                 joined, _ = self.tokenizer.encode(text + answer)
-                if text[-1:] == " " and self.tokenizer.encode(text[:-1])[0] != ids:
+                if text[-1:] == " " and self._has_blank_within(answer):
                     self._report_blank(index, tokens, answer)
                 elif joined != (*ids, token):
                     self._report_merged(index, tokens, answer, joined[-2:])
@@ -88,6 +102,12 @@ class AnswerTokens:
                     token,
                 ):
                     self._report_continued(index, tokens, text, answer)
+
+    def _has_blank_within(self, answer: str) -> bool:
+        """Whether the tokenizer makes the blank before a word a part of it."""
+        word = answer.lstrip()
+        spaced = self.tokenizer.single(" " + word)
+        return spaced is not None and spaced != self.tokenizer.single(word)
 
     # ------------------------------------------------------------ messages
 

@@ -17,7 +17,7 @@ from circuitlang.language.tasks.assembly import Assembly
 from circuitlang.language.tasks.population import Assignment, Population, random_stream
 from circuitlang.language.tasks.task_spec import TaskSpec
 from circuitlang.language.tasks.template import Template
-from circuitlang.language.tasks.text import Evaluator
+from circuitlang.language.tasks.text import Evaluator, Steps
 from circuitlang.language.tasks.tokenizer import PromptTokenizer
 
 REFERENCES = 256
@@ -35,16 +35,17 @@ def draw(
     samples: int | None = None,
     seed: int | None = None,
     references: int = REFERENCES,
+    steps: Steps | None = None,
 ) -> PromptSet | None:
     """The task's prompts for one model; None when a prompt cannot be used.
 
     `context` is the most tokens the model reads, `vocabulary` the number of tokens it knows; what
     is None is not checked. Raises `NeedsTokenizer` when the task needs more than the ids that a
     `PromptTokenizer` without a file knows. `samples` and `seed` replace the task's own. The references depend on
-    the task's seed alone.
+    the task's seed alone. `steps` counts the work of several draws.
     """
     found = Diagnostics()
-    evaluator = Evaluator(task.scope, found, tokenizer.count, vocabulary)
+    evaluator = Evaluator(task.scope, found, tokenizer.count, vocabulary, steps)
     drawing = _Drawing(task, tokenizer, bos, context, evaluator, found)
     try:
         prompts = drawing.prompt_set(

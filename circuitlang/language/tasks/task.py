@@ -14,7 +14,7 @@ from circuitlang.language.tasks.mentions import Lookup, Scope, check_names, ment
 from circuitlang.language.tasks.task_spec import Corruption, Rewrite, Row, Slot, TaskSpec, TokenSet
 from circuitlang.language.tasks.task_values import check_values, slot_values
 from circuitlang.language.tasks.template import Template, parse_template
-from circuitlang.language.tasks.text import Evaluator
+from circuitlang.language.tasks.text import Evaluator, Steps
 from circuitlang.language.tasks.token_ids import Sequences
 from circuitlang.language.tasks.tokenizer import NeedsTokenizer
 
@@ -22,6 +22,9 @@ __all__ = ["TaskSpec", "resolve_task"]
 
 DEFAULT_SAMPLE = 256
 LARGEST_SAMPLE = 100_000
+MOST_SLOTS = 200
+# What a slot's value takes, beside working it out: it is kept for as long as the spec.
+STEPS_OF_A_VALUE = 4
 SETTINGS = {"sample": (1, DEFAULT_SAMPLE), "seed": (0, 0)}
 
 
@@ -34,13 +37,14 @@ def resolve_task(
     lookup: Lookup,
     diagnostics: Diagnostics,
     names: Iterable[str] = (),
+    steps: Steps | None = None,
 ) -> TaskSpec | None:
     """None when the task has an error. `lookup` gives the value of a `let`, None if there is none.
 
-    `names` are the spec's `let` names, for suggestions only.
+    `names` are the spec's `let` names, for suggestions only; `steps` counts the work of all tasks.
     """
     found = Diagnostics()
-    task = _Resolution(statement, Scope(lookup, tuple(names)), found).task()
+    task = _Resolution(statement, Scope(lookup, tuple(names)), found, steps).task()
     complete = statement.complete and not any(map(_is_misspelt_item, statement.items))
     for diagnostic in found.found:
         if complete or diagnostic.code not in _MISSING:
@@ -49,16 +53,30 @@ def resolve_task(
 
 
 class _Resolution:
-    def __init__(self, statement: syntax.Task, scope: Scope, diagnostics: Diagnostics) -> None:
+    def __init__(
+        self,
+        statement: syntax.Task,
+        scope: Scope,
+        diagnostics: Diagnostics,
+        steps: Steps | None,
+    ) -> None:
         self.statement = statement
         self.scope = scope
         self.diagnostics = diagnostics
-        self.evaluator = Evaluator(scope, diagnostics)
+        self.evaluator = Evaluator(scope, diagnostics, steps=steps)
         self.taken: dict[tuple[str, str], Span] = {}
         self.labels_known = True
 
     def task(self) -> TaskSpec:
-        slots = tuple(self._slot(s) for s in self.statement.items if isinstance(s, syntax.Slot))
+        declared = [s for s in self.statement.items if isinstance(s, syntax.Slot)]
+        if len(declared) > MOST_SLOTS:
+            self.diagnostics.error(
+                "CL302",
+                f"A task has at most {MOST_SLOTS} slots, not {len(declared):,}.",
+                declared[MOST_SLOTS].span,
+                "give values that go together as one slot of tuples",
+            )
+        slots = tuple(map(self._slot, declared[:MOST_SLOTS]))
         names = tuple(name for slot in slots for name in slot.names)
         before = len(self.diagnostics.found)
         templates = self._templates(names)
@@ -101,6 +119,8 @@ class _Resolution:
         if self._check_domain(slot):
             try:
                 found = slot_values(slot.names, slot.value, self.evaluator, self.diagnostics)
+                kept = 0 if isinstance(found, Sequences) else len(found)
+                self.evaluator.spend(STEPS_OF_A_VALUE * kept, slot.span)
             except NeedsTokenizer:
                 needs_tokenizer = True
             except Reject:

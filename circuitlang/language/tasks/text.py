@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 from circuitlang.language import syntax
 from circuitlang.language.diagnostics import Diagnostics, Reject
@@ -32,12 +33,19 @@ MOST_STEPS = 10_000_000
 Bindings = Mapping[str, Value]
 
 
+@dataclass
+class Steps:
+    """How much work the tasks of a file have taken."""
+
+    taken: int = 0
+
+
 class Evaluator:
     """Evaluates under bindings; a mistake is recorded and raises `Reject`.
 
     Without `token_count`, what counts tokens raises `NeedsTokenizer`; without `vocabulary`, the
-    number of the model's tokens, ids are not compared with it. All evaluations together take at
-    most `MOST_STEPS` steps, about a microsecond each.
+    number of the model's tokens, ids are not compared with it. All evaluations with the same
+    `steps` together take at most `MOST_STEPS`, about a microsecond each.
     """
 
     def __init__(
@@ -46,13 +54,14 @@ class Evaluator:
         diagnostics: Diagnostics,
         token_count: Callable[[str], int] | None = None,
         vocabulary: int | None = None,
+        steps: Steps | None = None,
     ) -> None:
         self.scope = scope
         self.diagnostics = diagnostics
         self.files = DataFiles(diagnostics)
         self.vocabulary = vocabulary
         self._token_count = token_count
-        self._steps = 0
+        self._steps = steps or Steps()
         self._counts: dict[str, int] = {}
         self._definitions: dict[str, Value] = {}
         self._open: list[str] = []
@@ -86,11 +95,11 @@ class Evaluator:
 
     def spend(self, steps: int, span: Span) -> None:
         """Counts work done for the task; raises `Reject` when it was too much."""
-        self._steps += steps
-        if self._steps > MOST_STEPS:
+        self._steps.taken += steps
+        if self._steps.taken > MOST_STEPS:
             raise self.diagnostics.reject(
                 "CL302",
-                f"Working out the task takes more than {MOST_STEPS:,} steps.",
+                f"Working out the tasks takes more than {MOST_STEPS:,} steps.",
                 span,
                 "shorten its lists, or leave out `where` conditions that compare long lists",
             )

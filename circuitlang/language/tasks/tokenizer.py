@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+
+LARGEST_TOKENIZER = 200_000_000
+LARGEST_GROWTH = 10_000
 
 
 class UnusableTokenizer(Exception):
@@ -25,11 +31,26 @@ class NeedsTokenizer(Exception):
     """Text has to be put into tokens and no tokenizer is at hand. Not a mistake of the spec."""
 
 
+def growth(part: Any) -> float:
+    """How much longer the steps of a normalizer or decoder may make a text of one character."""
+    match part:
+        case {"type": "Sequence"}:
+            steps = part.get("normalizers") or part.get("decoders") or ()
+            return prod(map(growth, steps), start=1.0)
+        case {"type": "Replace", "content": str(new), "pattern": {"String": str(old)}}:
+            return max(1.0, len(new) / len(old) if old else 1.0 + len(new))
+        case {"type": "Replace", "content": str(new)} | {"type": "Prepend", "prepend": str(new)}:
+            return 1.0 + len(new)
+        case _:
+            return 1.0
+
+
 @dataclass(frozen=True)
 class PromptTokenizer:
     """Without a `tokenizer` it knows token ids only, and raises `NeedsTokenizer` for text."""
 
     tokenizer: Tokenizer | None = None
+    path: Path = Path()
 
     @classmethod
     @cache
@@ -41,19 +62,27 @@ class PromptTokenizer:
             raise UnusableTokenizer(path, "there is no such file")
         from tokenizers import Tokenizer
 
+        if path.stat().st_size > LARGEST_TOKENIZER:
+            raise UnusableTokenizer(path, f"it is larger than {LARGEST_TOKENIZER // 1_000_000} MB")
         try:
             tokenizer = Tokenizer.from_file(str(path))
         except Exception as problem:  # the library raises bare Exception
             raise UnusableTokenizer(path, str(problem)) from problem
+        for part in (tokenizer.normalizer, tokenizer.decoder):
+            if part is not None and growth(json.loads(part.__getstate__())) > LARGEST_GROWTH:
+                raise UnusableTokenizer(path, "its replacements make texts too long")
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        return cls(tokenizer)
+        return cls(tokenizer, path)
 
     def encode(self, text: str) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...]]:
         """The text's tokens, and for each the characters it came from."""
         if self.tokenizer is None:
             raise NeedsTokenizer
-        encoding = self.tokenizer.encode(text, add_special_tokens=False)
+        try:
+            encoding = self.tokenizer.encode(text, add_special_tokens=False)
+        except Exception as problem:  # the library raises bare Exception
+            raise UnusableTokenizer(self.path, str(problem)) from problem
         return tuple(encoding.ids), tuple(encoding.offsets)
 
     def count(self, text: str) -> int:
