@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from circuitlang.language import sets, syntax
-from circuitlang.language.diagnostics import Diagnostics, Reject
+from circuitlang.language.diagnostics import Diagnostics, Reject, suggestion
 from circuitlang.language.edges import END, NOTHING, EdgeSet, Position
 from circuitlang.language.inline import Budget, Inliner
+from circuitlang.language.other_words import NAMES
 from circuitlang.language.slips.values import head_for
 from circuitlang.language.source import Span
 from circuitlang.language.spec import CircuitFile, ModelReference, TokenScore
@@ -190,7 +191,9 @@ class Definitions:
         if re.fullmatch(r"a\.h\d+", name):
             return f"a head has a layer: `a0{name[1:]}`, or `a[*]{name[1:]}` in every layer"
         node = head_for(name)
-        return f"heads are written `a9.h6`, MLPs `m3`: write `{node}`" if node else None
+        if node:
+            return f"heads are written `a9.h6`, MLPs `m3`: write `{node}`"
+        return NAMES.get(name)
 
     @property
     def inliner(self) -> Inliner:
@@ -239,6 +242,17 @@ class Definitions:
                 f"not {kind(value)}.",
                 statement.value,
                 f"write `ablation {statement.name} = resample(corruption)`",
+            )
+        known = [c for t in self.tasks.values() if t is not None for c in t.corruptions]
+        name = value.corruption
+        if name and name not in ("clean", *known) and not self.is_broken("task"):
+            raise evaluator.fail(
+                "CL101",
+                f"No task has a corruption `{name}`.",
+                statement.value,
+                suggestion(name, known)
+                or (f"the corruptions are {', '.join(dict.fromkeys(known))}" if known else None)
+                or f"declare it in the task: `corrupt {name} {{ slot = value }}`",
             )
         return replace(value, written=statement.name)
 

@@ -170,6 +170,8 @@ class EdgeSet:
     @cached_property
     def combinations(self) -> int:
         """How many combinations of positions can tell the set's edges apart, at most."""
+        if self.is_uniform:
+            return 1
         left = self.left.combinations if self.left is not None else 1
         right = self.right.combinations if self.right is not None else 0
         found = left + right

@@ -57,6 +57,7 @@ class Evaluator(Iteration):
         self._cache: dict[tuple[str, ModelReference], Any] = {}
         self._open: list[str] = []
         self._missed: set[str] = set()
+        self._words: list[str] = []
 
     def value(self, e: Expression, env: Environment) -> Any:
         match e:
@@ -157,8 +158,29 @@ class Evaluator(Iteration):
             e,
             self.definitions.name_help(e.text)
             or suggestion(name, known)
+            or self._due_help(name)
             or "define it with `let`, `group` or `circuit`, or correct the name",
         )
+
+    def _due_help(self, name: str) -> str | None:
+        word = self._words[-1] if self._words else ""
+        if word == "@":
+            labels = sorted(
+                {
+                    label
+                    for t in self.definitions.tasks.values()
+                    if t is not None
+                    for label in t.labels
+                }
+            )
+            return f"the positions are {', '.join((*labels, END))}"
+        if word not in _KINDS:
+            return None
+        kind = _KINDS[word]
+        names = ", ".join(f"`{c.name}`" for c in self.definitions.of_kind(kind) if c.name)
+        example = _example(kind).replace("name", name).replace("logit_diff", name)
+        example = example.replace("patch", name)
+        return f"after `{word}` stands {_AN[kind]}: {names}" if names else example
 
     def data_value(self, e: Expression, env: Environment) -> Any:
         """Where prompts are wanted a task's name means the task, whatever else is called so."""
@@ -242,7 +264,7 @@ class Evaluator(Iteration):
             case "and":
                 parts: tuple[Any, ...] = ()
                 for side in (e.left, e.right):
-                    part = self.formula(side, env)
+                    part = self._joined(side, e, env)
                     parts += part.parts if isinstance(part, Both) else (part,)
                 return Both(parts)
             case "..":
@@ -265,6 +287,19 @@ class Evaluator(Iteration):
                     e.operator, self.compared(e.left, env), self.compared(e.right, env)
                 )
 
+    def _joined(self, side: Expression, e: syntax.Binary, env: Environment) -> Any:
+        """A side of `and`."""
+        value = self.value(side, env)
+        if isinstance(value, (Edges, Nodes, Items)):
+            raise self.fail(
+                "CL106",
+                f"`and` joins conditions; this is {kind(value)}.",
+                e,
+                f"what is in both is `{unparse(e.left)} & {unparse(e.right)}`, "
+                f"what is in either `{unparse(e.left)} + {unparse(e.right)}`",
+            )
+        return self.as_formula(value, side)
+
     def within(self, e: syntax.Binary, env: Environment) -> Within:
         number, region = self.compared(e.left, env), self.value(e.right, env)
         if isinstance(region, Items) and len(region.members) == 2:
@@ -277,7 +312,7 @@ class Evaluator(Iteration):
                 "CL106",
                 f"`in` needs an interval, not {kind(region)}.",
                 e.right,
-                "write `in 0.8..1.2`",
+                f"write `in {_ends(e.right) or '0.8..1.2'}`",
             )
         low_, high_ = region.low, region.high
         if isinstance(low_, Constant) and isinstance(high_, Constant) and low_.value > high_.value:
@@ -312,11 +347,25 @@ class Evaluator(Iteration):
         return functions.call(self, e, env)
 
 
+_KINDS = {"on": "task", "under": "ablation", "by": "metric", "with": "model"}
+_AN = {"task": "a task", "ablation": "an ablation", "metric": "a metric", "model": "a model"}
+
+
 def task_part(task: Any, part: str, e: syntax.Name) -> AblationValue | Data:
     """`ioi.abc` is a corruption of task `ioi`, `ioi.abba` the prompts of one of its templates."""
     if part in task.corruptions:
         return AblationValue("corruption", part, None, e.text, task.name)
     return Data(task.name, Rows("template", part))
+
+
+def _ends(e: Expression) -> str | None:
+    """The interval that `(a, b)` or `a - b` was meant to be."""
+    match e:
+        case syntax.TupleExpression(items) if len(items) == 2:
+            return f"{unparse(items[0])}..{unparse(items[1])}"
+        case syntax.Binary("-", syntax.NumberLiteral() as low, syntax.NumberLiteral() as high):
+            return f"{unparse(low)}..{unparse(high)}"
+    return None
 
 
 def _alone(name: str) -> str:

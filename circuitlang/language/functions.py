@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from circuitlang.language import domains, sets, syntax, wrappers
+from circuitlang.language import domains, other_words, sets, syntax, wrappers
 from circuitlang.language.circuit_file import edges_from
 from circuitlang.language.constants import read_constants
 from circuitlang.language.diagnostics import Reject, suggestion
@@ -268,5 +268,7 @@ def call(ev: Evaluator, e: syntax.Call, env: Environment) -> Any:
         "CL101",
         f"No function or measure is called `{name}`.",
         e.name,
-        suggestion(name, known) or "the built-in measures are faithfulness, necessity, drop, ...",
+        suggestion(name, known)
+        or other_words.FUNCTIONS.get(name)
+        or "the built-in measures are faithfulness, necessity, drop, ...",
     )

@@ -10,7 +10,7 @@ from math import ceil, log, prod
 from typing import Any
 
 from circuitlang.language import syntax
-from circuitlang.language.diagnostics import shallow
+from circuitlang.language.diagnostics import Reject, shallow
 from circuitlang.language.domains import LARGEST_EXPANSION
 from circuitlang.language.drawn import Drawable, Searched
 from circuitlang.language.environment import Environment, describe
@@ -115,14 +115,23 @@ class Iteration(SetExpressions):
     def spend(self, e: Expression) -> None:
         self.expanded += 1
         if self.expanded > LARGEST_EXPANSION:
-            whole = prod(self._sizes)
-            number = f"about {whole:,}" if whole > LARGEST_EXPANSION else "too many"
-            raise self.fail(
-                "CL302",
-                f"This expands into {number} formulas; the limit is {LARGEST_EXPANSION:,}.",
-                e,
-                "quantify over groups or a smaller circuit",
-            )
+            raise self._too_many(prod(self._sizes), e)
+
+    def _foresee(self, spent: int, done: int, members: int, e: Expression) -> None:
+        """Refuses early what, going on as it began, would end far over the limit."""
+        if spent > LARGEST_EXPANSION // 10 and (foreseen := spent * members // done) > (
+            2 * LARGEST_EXPANSION
+        ):
+            raise self._too_many(foreseen, e)
+
+    def _too_many(self, formulas: int, e: Expression) -> Reject:
+        number = f"about {formulas:,}" if formulas > LARGEST_EXPANSION else "too many"
+        return self.fail(
+            "CL302",
+            f"This expands into {number} formulas; the limit is {LARGEST_EXPANSION:,}.",
+            e,
+            "quantify over groups or a smaller circuit",
+        )
 
     def count_score(self, e: Expression) -> None:
         """Each F that is written out, of all claims together."""
@@ -197,11 +206,13 @@ class Iteration(SetExpressions):
         members = self.listed(e.domain, domain, env)
         drawn = domain.drawn if isinstance(domain, Items) else ""
         unwritten = isinstance(domain, Items) and domain.unwritten
-        found = []
+        found: list[tuple[str, Any]] = []
+        start = self.expanded
         with self.expanding(len(members)), self.unwarned(unwritten=unwritten):
             for value, label in members:
                 self.spend(e)
                 found.append(self._member(e, value, label, env))
+                self._foresee(self.expanded - start, len(found), len(members), e)
         if not found:
             raise self.fail(
                 "CL301",
@@ -400,7 +411,9 @@ class Iteration(SetExpressions):
         return value if isinstance(value, MemberShare) else self.as_number(value, e)
 
     def formula(self, e: Expression, env: Environment) -> Any:
-        value = self.value(e, env)
+        return self.as_formula(self.value(e, env), e)
+
+    def as_formula(self, value: Any, e: Expression) -> Any:
         if isinstance(value, Formulas):
             return value
         raise self.fail(

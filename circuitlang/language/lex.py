@@ -17,6 +17,8 @@ MOST_ERRORS = 50
 _QUOTES = {"'": "'", "“": "”", "”": "”", "„": "“", "‘": "’", "’": "’", "«": "»"}
 _MEANT = {
     "|": ("PLUS", "+"),
+    "\\": ("MINUS", "-"),
+    "∖": ("MINUS", "-"),
     "→": ("ARROW", "->"),
     "⟶": ("ARROW", "->"),
     "≥": ("RELATION", ">="),
@@ -39,7 +41,10 @@ _HELP = {
     "%": "write the percent sign right after the number, as in `80%`",
     "!": "there is no negation; turn the comparison round, or write `!=`",
     "$": 'names stand alone, and in braces inside a string: "{name}"',
-    "\\": "a statement goes on over lines by itself; delete it",
+    "\\": "the difference of sets is written with `-`",
+    "~": "the complement of a set is `M - S`",
+    "¬": "the complement of a set is `M - S`; for the contrary turn the comparison round",
+    "^": "what is in one of two sets alone is `(A + B) - (A & B)`; a square is `square(x)`",
 }
 # After a block of text that is never closed, reading goes on at the next line that starts like this.
 _RESUME = re.compile(rf"^[ \t]*(?:{'|'.join(STATEMENTS + TASK_ITEMS)})\b", re.MULTILINE)
@@ -108,6 +113,8 @@ def _pass(source: Source, at: int, found: Lexed, diagnostics: Diagnostics) -> in
     help = f"write `{meant}`" if meant else "delete it"
     if closing:
         help = 'texts stand in double quotes: "..."'
+    if character == "\\" and not source.text[end:line_end].strip():
+        kind, help = "", "a statement goes on over lines by itself; delete it"
     shown = character if character.isprintable() else f"U+{ord(character):04X}"
     diagnostics.error(
         "CL002",

@@ -25,6 +25,7 @@ from circuitlang.language.grammar import (
     words_of_terminals,
 )
 from circuitlang.language.lex import lex
+from circuitlang.language.other_words import instead_of_statement
 from circuitlang.language.slips import find_slip
 from circuitlang.language.slips.operators import JOINING
 from circuitlang.language.slips.rewriting import with_whole_names, without_comments
@@ -232,13 +233,17 @@ class _Parse:
             and spot.starts_line(-1)
             and "YES" in spot.expected
         ):
-            where = "a line of this block" if spot.innermost() == "LBRACE" else "a statement"
-            known = TASK_ITEMS if spot.innermost() == "LBRACE" else STATEMENTS
+            inside = spot.innermost() == "LBRACE"
+            where = "a line of this block" if inside else "a statement"
+            known = TASK_ITEMS if inside else STATEMENTS
+            help = instead_of_statement(str(word), inside)
+            if token.type == "COLON" and not inside and not help:
+                help = f"write `claim {_short(word)}: ...`"
             self.diagnostics.error(
                 "CL001",
                 f"`{_short(word)}` does not start {where}.",
                 self.span(word),
-                f"one of {', '.join(known)} does",
+                help or f"one of {', '.join(known)} does",
             )
             return
         self.diagnostics.error(

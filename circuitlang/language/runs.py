@@ -170,7 +170,8 @@ class RunBuilder:
         if e is None:
             model: ModelReference = self.ev.only("model", at, "with")
             return model
-        value = self.ev.value(e, env)
+        with self.ev.after("with"):
+            value = self.ev.value(e, env)
         if isinstance(value, str):
             value = self.ev.definitions.models.get(f'"{value}"', value)
         if not isinstance(value, ModelReference):
@@ -185,7 +186,8 @@ class RunBuilder:
     def data(self, e: Expression | None, at: Expression, env: Environment) -> Data:
         if e is None:
             return Data(self.ev.only("task", at, "on").name)
-        value = self.ev.data_value(e, env)
+        with self.ev.after("on"):
+            value = self.ev.data_value(e, env)
         if not isinstance(value, Data):
             raise self.ev.fail(
                 "CL115",
@@ -211,7 +213,8 @@ class RunBuilder:
             else:
                 value = ev.definition(ev.only("ablation", at, "under").name, at, env)
         else:
-            value = ev.value(e, env)
+            with ev.after("under"):
+                value = ev.value(e, env)
         if not isinstance(value, AblationValue) or value.kind == "corruption":
             help = (
                 "write `resample(...)` or `mean(...)` of it"
@@ -290,7 +293,8 @@ class RunBuilder:
         elif isinstance(e, syntax.Name) or (
             isinstance(e, syntax.Call) and e.name.text in ev.definitions
         ):
-            value = ev.value(e, context.env)
+            with ev.after("by"):
+                value = ev.value(e, context.env)
         else:
             value = MetricValue(ev.printed(e, context.env), e, context.env.bindings)
         if not isinstance(value, MetricValue):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -37,12 +38,22 @@ class SetExpressions(ABC):
 
     definitions: Definitions
     diagnostics: Diagnostics
+    _words: list[str]
 
     @abstractmethod
     def value(self, e: Expression, env: Environment) -> Any: ...
 
     def graph(self, env: Environment) -> Architecture:
         return architecture(env.model.shape)
+
+    @contextmanager
+    def after(self, word: str) -> Iterator[None]:
+        """What a name that nobody defined should have been is told by the word before it."""
+        self._words.append(word)
+        try:
+            yield
+        finally:
+            self._words.pop()
 
     def fail(self, code: str, message: str, at: Expression, help: str | None = None) -> Reject:
         return self.diagnostics.reject(code, message, at.span, help)
@@ -108,7 +119,9 @@ class SetExpressions(ABC):
         return Nodes(tuple(replace(m, ports=port) for m in nodes.members), nodes.wide)
 
     def at(self, e: syntax.At, env: Environment) -> Any:
-        value, place = self.value(e.base, env), self.place(e.place, env)
+        value = self.value(e.base, env)
+        with self.after("@"):
+            place = self.place(e.place, env)
         if isinstance(value, Items) and all(isinstance(m, (Nodes, Items)) for m in value.members):
             value = self.as_nodes(value, e)
         if isinstance(value, Edges):

@@ -75,7 +75,9 @@ def _index(text: str, size: int, what: str, literal: str) -> list[int]:
             raise BadNode(
                 "CL009",
                 f"`[{body}]` in `{literal}` is not a list of numbers and ranges.",
-                "write for example [6,9], [0..3] or [*]",
+                f"write `[{body.replace('-', '..').replace(':', '..')}]`"
+                if re.fullmatch(r"[\d\s]*\d[-:]\d[\d\s,:-]*", body)
+                else "write for example [6,9], [0..3] or [*]",
             )
         low, high = _bounded(match[1]), _bounded(match[2] or match[1])
         if high < low:

@@ -13,6 +13,7 @@ from circuitlang.language.slips.spot import (
     Slip,
     Spot,
     like,
+    value_from,
     written,
 )
 from circuitlang.language.slips.words import is_name_by_place
@@ -206,6 +207,35 @@ def comma(spot: Spot) -> Slip | None:
             break
     return Slip(
         "A list stands in brackets.", spot.token, spot.token, f"write `[{', '.join(items)}]`"
+    )
+
+
+def several_ends(spot: Spot) -> Slip | None:
+    """`a1.h0, a2.h2 -> logits`, `input -> a1.h0, a2.h2` on a line of a circuit."""
+    if spot.token.type != "COMMA" or spot.innermost() != "LBRACE":
+        return None
+    first = spot.left()
+    line = spot.token.line
+    last = spot.index
+    while last < len(spot.tokens) and spot.tokens[last].type == "COMMA":
+        item = value_from(spot.tokens, last + 1)
+        if not item or item[0].line != line or item[0].type not in _PART:
+            return None
+        last += 1 + len(item)
+    start = spot.index - len(first)
+    after = spot.tokens[last].type if last < len(spot.tokens) else ""
+    before = spot.tokens[start - 1].type if start else ""
+    if not first or "ARROW" not in (before, after):
+        return None
+    nodes = spot.tokens[start:last]
+    opening, closing = like(first[0], "LSQB", "["), like(nodes[-1], "RSQB", "]")
+    shown = f"[{written(nodes)}]"
+    return Slip(
+        "Several nodes at one end of an arrow stand in brackets.",
+        first[0],
+        nodes[-1],
+        f"write `{shown} -> ...`" if after == "ARROW" else f"write `-> {shown}`",
+        [*spot.tokens[:start], opening, *nodes, closing, *spot.tokens[last:]],
     )
 
 

@@ -9,6 +9,7 @@ from circuitlang.language.slips.spot import (
     STARTS_VALUE,
     Slip,
     Spot,
+    compares_runs,
     like,
     value_before,
     value_from,
@@ -63,6 +64,9 @@ def foreign_comparison(spot: Spot) -> Slip | None:
     if sign not in pairs or (at == 0 and "RELATION" not in spot.expected):
         return None
     meant = pairs[sign]
+    if meant == "!=" and compares_runs(spot):
+        help = "a measured number is never exactly equal; say an interval, `... in 0.9..1.1`"
+        return Slip(f"`{sign}` is no comparison.", first, second, help)
     return Slip(
         f"`{sign}` is no comparison.",
         first,

@@ -93,6 +93,11 @@ class Spot:
         return value_from(self.tokens, self.index + steps)
 
 
+def compares_runs(spot: Spot) -> bool:
+    """Whether a comparison at the spot is a claim's, of measured numbers."""
+    return spot.tokens[0].type in ("CLAIM", "ASSUME") and not spot.innermost()
+
+
 def unclosed(tokens: list[Token]) -> list[int]:
     """Indices of the brackets that are open after the last token, outermost first."""
     opening: list[int] = []

@@ -193,9 +193,13 @@ def text_needed(spot: Spot) -> Slip | None:
         return None
     if before.type == "SPEC" and token.type == "STRING":
         name = re.sub(r"\W", "_", token[1:-1]) or "my_spec"
+        named, version = like(token, "NAME", name), spot.ahead()
+        said = version is not None and version.type in ("STRING", "NUMBER")
+        shown = str(version) if said else '"0.1.0"'
         return Slip(
             "The name of a spec stands without quotes.", token, token,
-            f'write `spec {name} "0.1.0"`', spot.replaced(0, 0, like(token, "NAME", name)),
+            f"write `spec {name} {shown}`",
+            spot.replaced(0, 0, *([named] if said else [named, like(token, "STRING", '"0.1.0"')])),
         )  # fmt: skip
     if spot.kind(-2) == "SPEC" and "STRING" in spot.expected:
         last = _version_end(spot)

@@ -12,7 +12,15 @@ from circuitlang.language.grammar import (
     STATEMENTS,
     TASK_ITEMS,
 )
-from circuitlang.language.slips.spot import ITEMS, NAMING, Slip, Spot, like, written
+from circuitlang.language.slips.spot import (
+    ITEMS,
+    NAMING,
+    Slip,
+    Spot,
+    compares_runs,
+    like,
+    written,
+)
 
 _NAMES_NOTHING = frozenset(["prompt"])
 # After these a value is due, so that a statement cannot begin.
@@ -84,6 +92,27 @@ def for_instead_of_forall(spot: Spot) -> Slip | None:
         last,
         "write `forall`, one word" if last is after else "did you mean `forall`?",
         spot.replaced(0, int(last is after), like(spot.token, "FORALL", "forall", last)),
+    )
+
+
+_EVERY = {"all": "forall", "every": "forall", "each": "forall", "any": "exists", "some": "exists"}
+
+
+def other_quantifier(spot: Spot) -> Slip | None:
+    """`claim x: every e in edges(C): ...`."""
+    at = -2 if spot.token.type == "IN" else -1
+    word, variable = spot.ahead(at), spot.ahead(at + 1)
+    if word is None or str(word) not in _EVERY or spot.kind(at - 1) != "COLON":
+        return None
+    if spot.kind(at + 2) != "IN":
+        return None
+    meant = _EVERY[str(word)]
+    return Slip(
+        f"`{word}` is no quantifier.",
+        word,
+        word,
+        f"write `{meant} {variable} in ...`",
+        spot.replaced(at, at, like(word, meant.upper(), meant)),
     )
 
 
@@ -168,7 +197,9 @@ def _not(spot: Spot, steps: int, word: Token) -> Slip:
     right = spot.right(steps + 2 + len(left))
     help = "turn the comparison round: `F(C) < 1` is the contrary of `F(C) >= 1`"
     mended = None
-    if left and sign is not None and str(sign) in _CONTRARY and right:
+    if sign is not None and str(sign) == "==" and compares_runs(spot):
+        help = "a measured number is never exactly equal; say an interval, `... in 0.9..1.1`"
+    elif left and sign is not None and str(sign) in _CONTRARY and right:
         contrary = like(sign, "RELATION", _CONTRARY[str(sign)])
         help = f"write `{written(left)} {contrary} {written(right)}`"
         mended = spot.replaced(steps, steps + 1 + len(left), *left, contrary)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,10 +11,13 @@ from functools import cached_property
 from circuitlang.language import syntax
 from circuitlang.language.diagnostics import Diagnostics, suggestion
 from circuitlang.language.edges import END
+from circuitlang.language.grammar import RESERVED
 from circuitlang.language.source import Span
 from circuitlang.language.tasks.interpolation import NAME, Hole, pieces, place
 from circuitlang.language.tasks.text_values import Value
 from circuitlang.language.tasks.token_ids import TokenIds
+
+_NODE = re.compile(r"[am]\d+")
 
 
 @dataclass(frozen=True)
@@ -147,6 +151,14 @@ def _check_label(
             "`END` is the last token and cannot be a label.",
             placeholder.span,
             "choose another label",
+        )
+    elif label is not None and (label in RESERVED or _NODE.fullmatch(label)):
+        what = "a word of the language" if label in RESERVED else "a node"
+        diagnostics.error(
+            "CL108",
+            f"`{label}` is {what} and cannot be a label.",
+            placeholder.span,
+            f"choose another label, such as `{slot}1`",
         )
     elif label in slots and (label != slot or slot in template.repeated):
         diagnostics.error(
