@@ -193,9 +193,9 @@ def text_needed(spot: Spot) -> Slip | None:
         return None
     if before.type == "SPEC" and token.type == "STRING":
         name = re.sub(r"\W", "_", token[1:-1]) or "my_spec"
-        named, version = like(token, "NAME", name), spot.ahead()
-        said = version is not None and version.type in ("STRING", "NUMBER")
-        shown = str(version) if said else '"0.1.0"'
+        named, after = like(token, "NAME", name), spot.ahead()
+        said = after is not None and after.type in ("STRING", "NUMBER")
+        shown = str(after) if said else '"0.1.0"'
         return Slip(
             "The name of a spec stands without quotes.", token, token,
             f"write `spec {name} {shown}`",
