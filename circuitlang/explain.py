@@ -34,12 +34,16 @@ class Explanation:
 
 
 def explain(asked: str = "") -> Explanation:
-    """The page of a code (`CL308`, `cl308`, `308`), or the codes that are about some words.
+    """The pages of codes (`CL308`, `cl308`, `308`), or the codes that are about some words.
 
     Without a question, all codes. Never fails: an unknown code is answered with the nearest one.
     """
     if not asked.strip():
         return Explanation(contents())
+    several = [as_code(word) for word in re.split(r"[\s,]+", asked.strip())]
+    if len(several) > 1 and all(several):
+        pages = [explain(code or "") for code in several]
+        return Explanation("\n\n".join(p.text for p in pages), all(p.found for p in pages))
     code = as_code(asked)
     if code is None:
         return _about(asked)

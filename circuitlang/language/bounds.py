@@ -49,14 +49,14 @@ def bounds(formula: Any) -> tuple[Bound, ...] | None:
 
 def contradictions(claims: Sequence[forms.Claim], diagnostics: Diagnostics) -> None:
     """Warns of claims that no model can meet together, unless one is expected to fail."""
-    stated: dict[Any, list[tuple[Bound, forms.Claim]]] = defaultdict(list)
+    tightest: dict[Any, dict[str, tuple[Bound, forms.Claim]]] = defaultdict(dict)
     for claim in (c for c in claims if c.expect is None):
         own = bounds(claim.formula) or ()
         against = next(
             (
                 other
                 for bound in own
-                for earlier, other in stated[bound.number, claim.target]
+                for earlier, other in tightest[bound.number, claim.target].values()
                 if bound.excludes(earlier) or earlier.excludes(bound)
             ),
             None,
@@ -70,7 +70,10 @@ def contradictions(claims: Sequence[forms.Claim], diagnostics: Diagnostics) -> N
                 ((against.span, f"`{against.name}` claims the opposite of the same number:"),),
             )
         for bound in own:
-            stated[bound.number, claim.target].append((bound, claim))
+            stated = tightest[bound.number, claim.target]
+            side = bound.operator[0]
+            if side not in stated or not stated[side][0].implies(bound):
+                stated[side] = (bound, claim)
 
 
 def implied(claims: Sequence[forms.Claim], diagnostics: Diagnostics) -> None:

@@ -167,6 +167,7 @@ class Imports:
     modules: dict[str, Module] = field(default_factory=dict)
     unread: list[syntax.Unread] = field(default_factory=list)
     _characters: int = 0
+    _full: bool = False
     _files: dict[Path, tuple[Source, syntax.File]] = field(default_factory=dict)
 
     def read(self, file: syntax.File, source: Source) -> None:
@@ -207,6 +208,9 @@ class Imports:
                 "CL109", f"These files import each other: {chain}.", span, "break the circle"
             )
         if len(open_) > DEEPEST_IMPORT or len(self.modules) >= MOST_IMPORTS:
+            if self._full:
+                raise Reject
+            self._full = True
             raise self.diagnostics.reject(
                 "CL302",
                 f"A spec imports at most {MOST_IMPORTS} files, {DEEPEST_IMPORT} deep.",

@@ -71,6 +71,9 @@ def parse(source: Source, diagnostics: Diagnostics) -> syntax.File:
 
 def parse_expression(source: Source, diagnostics: Diagnostics) -> syntax.Expression | None:
     """A single expression or formula, as `circ eval` takes it."""
+    if not source.text.strip():
+        diagnostics.error("CL001", "The expression is empty.", None, "write for example `F(M)`")
+        return None
     prefix = "claim it: "
     wrapped = Source(source.name, prefix + source.text, source.folder, len(prefix))
     file = parse(wrapped, diagnostics)

@@ -152,6 +152,8 @@ def _reports(document: CheckDocument) -> Table:
         table.add_column(heading)
     for r in document.reports:
         decimals = decimals_for(r.value, r.low, r.high)
+        if not r.n and r.value is not None and r.value == round(r.value):
+            decimals = 0
         value, ends = number(r.value, decimals), interval(r.low, r.high, decimals)
         cells = (r.name, r.label, value, ends, str(r.n or ""), r.method)
         table.add_row(*map(Text, cells))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from circuitlang.language.models import Found, ModelNotFound, find
+from circuitlang.language.models import Found, ModelNotFound, find, suggestions
 from circuitlang.runtime.models import explained
 from circuitlang.runtime.quiet import quiet
 from circuitlang.runtime.smollm2 import ensure_smollm2
@@ -26,8 +26,10 @@ def fetch(
             progress(f"fetching {reference} from the hub")
             _download(reference, revision)
     except ModelUnavailable as problem:
+        close = suggestions(reference)
+        meant = f"did you mean `{close[0]}`? Otherwise " if close else ""
         raise ModelNotFound(
-            reference, problem.reason, help=problem.help or None, code="CL206"
+            reference, problem.reason, help=f"{meant}{problem.help}" or None, code="CL206"
         ) from problem
     return find(reference, revision, base)
 
