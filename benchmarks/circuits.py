@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 
-from circuitlang.language.architecture import INPUT, LOGITS, Architecture, Edge, Node, bits
+from circuitlang.language.graph.architecture import INPUT, LOGITS, Architecture, Edge, Node, bits
 
 PUBLISHED_EDGES, PUBLISHED_HEADS, PUBLISHED_MLPS = 120, 26, 6
 

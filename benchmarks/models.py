@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from circuitlang.language.architecture import Shape
-from circuitlang.language.known_models import KNOWN, SMOLLM2, SMOLLM2_SHAPE
+from circuitlang.language.graph.architecture import Shape
+from circuitlang.language.models.known import KNOWN, SMOLLM2, SMOLLM2_SHAPE
 from circuitlang.language.spec import ModelReference
 from circuitlang.runtime.models import LoadedModel, load
 from circuitlang.runtime.quiet import quiet

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from circuitlang.language.edges import END, Position
+from circuitlang.language.graph.edges import END, Position
 from circuitlang.language.prompt import Prompt, PromptSet
 from circuitlang.language.spec import Metric, MetricOperation, TokenScore
 

@@ -20,12 +20,12 @@ from benchmarks.circuits import (
 from benchmarks.prompts import CORRUPTION, LOGIT_DIFFERENCE, PROMPTS, TASK, random_prompts
 from circuitlang.compiler.collect import Requests, measurements
 from circuitlang.front import Front, Options, Silent, fetched_front, resolve_file
-from circuitlang.language.architecture import Architecture, Node, bits
-from circuitlang.language.edges import uniform
+from circuitlang.language.formulas.values import Nodes
+from circuitlang.language.graph.architecture import Architecture, Node, bits
+from circuitlang.language.graph.edges import uniform
+from circuitlang.language.graph.sets import nodes_of
 from circuitlang.language.prompt import Prompt, PromptSet
-from circuitlang.language.sets import nodes_of
 from circuitlang.language.spec import Ablation, Measurement, Run
-from circuitlang.language.values import Nodes
 from circuitlang.measured import needed_runs
 from circuitlang.runtime.models import LoadedModel
 

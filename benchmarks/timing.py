@@ -19,7 +19,7 @@ from benchmarks.dense import DenseTwin, token_ids
 from benchmarks.fast import Measured, fast, now
 from benchmarks.rows import Workload
 from circuitlang.compiler.arithmetic import forward_flops
-from circuitlang.language.architecture import Shape
+from circuitlang.language.graph.architecture import Shape
 from circuitlang.language.spec import Ablation, Metric, Run
 from circuitlang.runtime.metrics import Evaluation, Vector
 from circuitlang.runtime.reference import Outcome

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from circuitlang.compiler.reads import compared_at
-from circuitlang.language.edges import EdgeSet, Place, Position
-from circuitlang.language.models import Found
+from circuitlang.language.graph.edges import EdgeSet, Place, Position
+from circuitlang.language.models.find import Found
 from circuitlang.language.prompt import Prompt, PromptSet, mean_key, tokens_under
 from circuitlang.language.spec import (
     Ablation,

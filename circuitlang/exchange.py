@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from circuitlang.front import resolve_file
-from circuitlang.language import syntax
-from circuitlang.language.architecture import INPUT, Shape, architecture
-from circuitlang.language.circuit_edges import located, mask_of, selected, shape_of
-from circuitlang.language.circuit_file import ALL, LEARNED_POSITIONS, warn_of_nothing
-from circuitlang.language.circuit_formats import (
+from circuitlang.language.diagnostics import Diagnostic, Diagnostics, Reject, suggestion
+from circuitlang.language.formulas.inline import count
+from circuitlang.language.formulas.values import Edges
+from circuitlang.language.graph.architecture import INPUT, Shape, architecture
+from circuitlang.language.graph.circuit_edges import located, mask_of, selected, shape_of
+from circuitlang.language.graph.circuit_file import ALL, LEARNED_POSITIONS, warn_of_nothing
+from circuitlang.language.graph.circuit_formats import (
     AUTOCIRCUIT,
     TOKEN,
     TORCH_STARTS,
@@ -29,12 +31,10 @@ from circuitlang.language.circuit_formats import (
     listing_of,
     parse_circuit,
 )
-from circuitlang.language.diagnostics import Diagnostic, Diagnostics, Reject, suggestion
-from circuitlang.language.edges import EdgeSet, uniform
-from circuitlang.language.inline import count
-from circuitlang.language.models import ModelNotFound, find, suggestions
+from circuitlang.language.graph.edges import EdgeSet, uniform
+from circuitlang.language.models.find import ModelNotFound, find, suggestions
 from circuitlang.language.resolve import Resolved
-from circuitlang.language.values import Edges
+from circuitlang.language.text import syntax
 from circuitlang.report.circuits import autocircuit_names, eap_ig
 
 FORMATS = ("eap-ig", "autocircuit", "pt")
@@ -203,8 +203,8 @@ def _note_positions(listing: Listing, diagnostics: Diagnostics) -> None:
 
 
 def _defined(resolved: Resolved, circuit: str, model: str | None) -> tuple[EdgeSet, Shape]:
-    from circuitlang.language.environment import Environment
-    from circuitlang.language.evaluate import Evaluator
+    from circuitlang.language.formulas.environment import Environment
+    from circuitlang.language.formulas.evaluate import Evaluator
 
     spec = resolved.spec
     if circuit not in spec.circuits:

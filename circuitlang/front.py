@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from circuitlang.compiler.collect import measurements, runs_of
-from circuitlang.language.bounds import contradictions
 from circuitlang.language.diagnostics import Diagnostic, Diagnostics, suggestion
-from circuitlang.language.inline import count
-from circuitlang.language.model_statement import Locate
-from circuitlang.language.models import Found, find
+from circuitlang.language.formulas.bounds import contradictions
+from circuitlang.language.formulas.inline import count
+from circuitlang.language.models.find import Found, find
+from circuitlang.language.models.statement import Locate
 from circuitlang.language.pedantic import pedantic
 from circuitlang.language.prompt import PromptSet, mean_key
 from circuitlang.language.resolve import Resolved, load, resolve, resolve_expression
@@ -229,7 +229,7 @@ def pairs_used(front: Front) -> dict[tuple[str, str], ModelReference]:
 
 
 def model_span(resolved: Resolved, reference: str) -> Span | None:
-    from circuitlang.language import syntax
+    from circuitlang.language.text import syntax
 
     for s in resolved.file.statements:
         if isinstance(s, syntax.Model) and s.reference == reference:
@@ -336,7 +336,7 @@ def _check_scores(
 
 def _check_places(front: Front) -> None:
     """Every position that is asked for exists in every prompt."""
-    from circuitlang.language.place_checks import PlaceChecks
+    from circuitlang.language.formulas.place_checks import PlaceChecks
 
     assert front.resolved is not None
     checks = PlaceChecks(front.resolved.definitions.position_spans, front.diagnostics)

@@ -26,8 +26,8 @@ from pygments.token import (
     _TokenType,
 )
 
-from circuitlang.language.evaluate import BUILTIN_WORDS
-from circuitlang.language.grammar import (
+from circuitlang.language.formulas.evaluate import BUILTIN_WORDS
+from circuitlang.language.text.grammar import (
     CIRCUIT_ITEMS,
     RESERVED,
     STATEMENTS,

@@ -25,7 +25,7 @@ from circuitlang.compiler.collect import (
 from circuitlang.compiler.draws import per_draw
 from circuitlang.front import Front, Options, Progress, model_span, pairs_used
 from circuitlang.language.diagnostics import Reject
-from circuitlang.language.models import Found
+from circuitlang.language.models.find import Found
 from circuitlang.language.prompt import PromptSet
 from circuitlang.language.resolve import Resolved
 from circuitlang.language.spec import Metric, ModelReference, Run, TokenScore

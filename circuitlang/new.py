@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from circuitlang.language.grammar import RESERVED, parser
+from circuitlang.language.text.grammar import RESERVED, parser
 
 SUFFIX = ".circ"
 _TEMPLATE = Path(__file__).resolve().parent / "bundled" / "new.circ"

@@ -33,11 +33,11 @@ from circuitlang.front import (
     resolve_file,
 )
 from circuitlang.language.diagnostics import Diagnostics, suggestion
-from circuitlang.language.parse import parse
+from circuitlang.language.formulas.values import Formulas
 from circuitlang.language.prompt import PromptSet
 from circuitlang.language.resolve import load
 from circuitlang.language.spec import Claim, ReportItem
-from circuitlang.language.values import Formulas
+from circuitlang.language.text.parse import parse
 from circuitlang.measured import (
     Measured,
     asked_of_models,
@@ -200,8 +200,8 @@ def _first_pieces(front: Front, needed: Needed) -> Iterator[Piece]:
 
 def show_claim(path: Path, name: str) -> tuple[Front, str]:
     """One claim or report written out down to F alone."""
-    from circuitlang.language import syntax
     from circuitlang.language.show import claim_text
+    from circuitlang.language.text import syntax
 
     front = resolve_file(path)
     if front.resolved is None or front.diagnostics.has_errors:

@@ -17,7 +17,7 @@ from circuitlang.compiler.collect import measurements
 from circuitlang.judgement.decide import UnsupportedError, node_of
 from circuitlang.judgement.estimator import Estimator
 from circuitlang.judgement.sample import Sample
-from circuitlang.language.drawn import Member, Subsets
+from circuitlang.language.formulas.drawn import Member, Subsets
 from circuitlang.language.prompt import PromptSet
 from circuitlang.language.spec import Both, Formula, Quantified, Search
 from circuitlang.language.tasks.population import random_stream

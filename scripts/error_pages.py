@@ -27,11 +27,11 @@ from unittest import mock
 
 from circuitlang import cli
 from circuitlang.explain import contents
-from circuitlang.language import syntax
 from circuitlang.language.diagnostics import Diagnostics
-from circuitlang.language.models import BUNDLED
-from circuitlang.language.parse import parse
+from circuitlang.language.models.find import BUNDLED
 from circuitlang.language.source import Source
+from circuitlang.language.text import syntax
+from circuitlang.language.text.parse import parse
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "errors"

@@ -3,6 +3,7 @@
     pip install atheris                     # CPython 3.11 to 3.13 on Linux
     python scripts/fuzz.py --minutes 30     # findings go to build/fuzz/findings
     python scripts/fuzz.py --distil         # afterwards: the corpus' smallest cover, into the tests
+    python scripts/fuzz.py --mutants 1000   # that many edited specs, without atheris
 
 Inputs are the specs of `specs/` and of the tests, mutated by libFuzzer byte by byte and, as often,
 by `mutated` token by token. `examine` says what must not happen to any of them: an exception, a
@@ -23,6 +24,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,13 +33,14 @@ from types import FrameType
 from typing import Any
 
 from circuitlang import pipeline
-from circuitlang.language import functions, syntax
 from circuitlang.language.diagnostics import TITLES, Diagnostic, Diagnostics
-from circuitlang.language.format import format_text
-from circuitlang.language.grammar import METRIC_FUNCTIONS, RESERVED
-from circuitlang.language.parse import parse
+from circuitlang.language.formulas import functions
 from circuitlang.language.resolve import load, prelude
 from circuitlang.language.source import Source
+from circuitlang.language.text import syntax
+from circuitlang.language.text.format import format_text
+from circuitlang.language.text.grammar import METRIC_FUNCTIONS, RESERVED
+from circuitlang.language.text.parse import parse
 from circuitlang.lsp.analysis import Analysis
 from circuitlang.lsp.completion import complete
 from circuitlang.lsp.hover import hover
@@ -229,16 +232,18 @@ class Target:
     def __init__(self, folder: Path, findings: Path) -> None:
         self.folder, self.findings = folder, findings
 
-    def __call__(self, content: bytes) -> None:
-        started, before = time.process_time(), _peak()
+    def __call__(self, content: bytes) -> tuple[Diagnostic, ...] | None:
+        """What was said of the input, None where it failed."""
+        started, before, found = time.process_time(), _peak(), None
         try:
-            examine(content, self.folder)
+            found = examine(content, self.folder)
         except Exception as problem:
             self._keep(_place(problem), content, traceback.format_exc())
         if (seconds := time.process_time() - started) > SLOW:
             self._keep(f"slow-{int(seconds)}", content, f"{seconds:.1f} s")
         if (grown := _peak() - before) > LARGE:
             self._keep(f"large-{grown >> 20}", content, f"{grown >> 20} MiB")
+        return found
 
     def _keep(self, name: str, content: bytes, said: str) -> None:
         if not (self.findings / f"{name}.txt").exists():
@@ -348,13 +353,50 @@ def distil() -> None:
                 (CORPUS / f"{hashlib.sha1(content).hexdigest()[:12]}.circ").write_bytes(content)
 
 
+# ---------------------------------------------------------------- edited specs
+
+
+def mutants(number: int, seed: int) -> Iterator[bytes]:
+    """Specs of the repository, most of them sound, each with one to four edits."""
+    random, words = Random(seed), vocabulary()
+    texts = {path: path.read_text("utf-8", "replace") for path in seeds()}
+    every = list(texts.values())
+    sound = [text for path, text in texts.items() if path.parent.name not in ("bad", CORPUS.name)]
+    for _ in range(number):
+        text, other = random.choice(random.choice((sound, sound, every))), random.choice(every)
+        yield mutated(text, random, words, other).encode("utf-8", "replace")[:LONGEST]
+
+
+def examine_mutants(number: int, seed: int) -> None:
+    """Prints how many were refused, warned of or accepted, and the slowest."""
+    findings = WORK / "findings"
+    findings.mkdir(parents=True, exist_ok=True)
+    verdicts: Counter[str] = Counter()
+    slowest = 0.0
+    with tempfile.TemporaryDirectory() as name:
+        surroundings(Path(name))
+        target = Target(Path(name), findings)
+        for content in mutants(number, seed):
+            started = time.process_time()
+            found = target(content)
+            slowest = max(slowest, time.process_time() - started)
+            severities = {d.severity for d in found or ()}
+            kind = next((s for s in ("error", "warning") if s in severities), "clean")
+            verdicts["exception" if found is None else kind] += 1
+    counts = ", ".join(f"{verdicts[k]} {k}" for k in ("error", "warning", "clean", "exception"))
+    print(f"{number} edited specs, seed {seed}: {counts}; the slowest took {slowest:.2f} s")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--distil", action="store_true", help="renew the tests' corpus")
+    parser.add_argument("--mutants", type=int, metavar="N", help="examine N edited specs")
     options = parser.parse_args()
-    if options.distil:
+    if options.mutants:
+        examine_mutants(options.mutants, options.seed)
+    elif options.distil:
         distil()
     else:
         run(options.minutes, options.seed)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 
-from circuitlang.language.grammar import build_parser, grammar_folder, tables_of
+from circuitlang.language.text.grammar import build_parser, grammar_folder, tables_of
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from circuitlang.highlight import REGIONS, RULES, Kind, Region, Rule
-from circuitlang.language.grammar import grammar_folder
+from circuitlang.language.text.grammar import grammar_folder
 
 
 def grammar() -> dict[str, Any]:

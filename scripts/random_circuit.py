@@ -16,7 +16,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from circuitlang.language.architecture import (
+from circuitlang.language.graph.architecture import (
     INPUT,
     LOGITS,
     Architecture,
@@ -25,7 +25,7 @@ from circuitlang.language.architecture import (
     architecture,
     parse_edge,
 )
-from circuitlang.language.known_models import KNOWN, SMOLLM2, SMOLLM2_SHAPE
+from circuitlang.language.models.known import KNOWN, SMOLLM2, SMOLLM2_SHAPE
 
 SHAPES = {**KNOWN, SMOLLM2: SMOLLM2_SHAPE}
 

@@ -23,11 +23,11 @@ from benchmarks.table import COLUMNS, Line, markdown_head, markdown_row, record,
 from benchmarks.timing import Reading, Round, plain_flops, read
 from circuitlang.compiler.collect import all_runs
 from circuitlang.front import resolve_file
-from circuitlang.language.architecture import architecture, parse_node
-from circuitlang.language.edges import uniform
-from circuitlang.language.known_models import KNOWN, SMOLLM2_SHAPE
-from circuitlang.language.models import Found
-from circuitlang.language.sets import reached_from_input, reaching_logits
+from circuitlang.language.graph.architecture import architecture, parse_node
+from circuitlang.language.graph.edges import uniform
+from circuitlang.language.graph.sets import reached_from_input, reaching_logits
+from circuitlang.language.models.find import Found
+from circuitlang.language.models.known import KNOWN, SMOLLM2_SHAPE
 from circuitlang.language.spec import Ablation, ModelReference, Run
 from circuitlang.runtime import reference
 from circuitlang.runtime.ablation import Ablations

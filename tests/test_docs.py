@@ -24,11 +24,11 @@ from typer.testing import CliRunner
 
 from circuitlang import pipeline
 from circuitlang.cli import app
-from circuitlang.language import syntax
 from circuitlang.language.diagnostics import TITLES, Diagnostics
-from circuitlang.language.grammar import RESERVED
-from circuitlang.language.parse import parse
 from circuitlang.language.source import Source
+from circuitlang.language.text import syntax
+from circuitlang.language.text.grammar import RESERVED
+from circuitlang.language.text.parse import parse
 from circuitlang.report.document import CheckDocument
 
 ROOT = Path(__file__).resolve().parent.parent

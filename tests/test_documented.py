@@ -16,24 +16,17 @@ from typing import Any
 import pytest
 from lark.grammar import Rule
 
-from circuitlang.language import (
-    circuit_edges,
-    circuit_file,
-    claims,
-    evaluate,
-    functions,
-    metric,
-    model_statement,
-    syntax,
-    wrappers,
-)
-from circuitlang.language.circuit_formats import parse_circuit
 from circuitlang.language.diagnostics import Diagnostics
-from circuitlang.language.grammar import LATER, METRIC_FUNCTIONS, build_parser
-from circuitlang.language.parse import parse
+from circuitlang.language.formulas import claims, evaluate, functions, metric, wrappers
+from circuitlang.language.graph import circuit_edges, circuit_file
+from circuitlang.language.graph.circuit_formats import parse_circuit
+from circuitlang.language.models import statement as model_statement
 from circuitlang.language.resolve import prelude
 from circuitlang.language.source import Source, Span
 from circuitlang.language.tasks import data_files, mentions, task
+from circuitlang.language.text import syntax
+from circuitlang.language.text.grammar import LATER, METRIC_FUNCTIONS, build_parser
+from circuitlang.language.text.parse import parse
 from circuitlang.lsp import words
 from tests.test_docs import LANGUAGE, ROOT, blocks, section
 

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from circuitlang.exchange import Circuit, _circuit, convert, export
-from circuitlang.language.architecture import Architecture, Shape, architecture, bits
-from circuitlang.language.circuit_formats import BadCircuit, listing_of
 from circuitlang.language.diagnostics import Diagnostics
-from circuitlang.language.edges import uniform
-from circuitlang.language.known_models import KNOWN
+from circuitlang.language.graph.architecture import Architecture, Shape, architecture, bits
+from circuitlang.language.graph.circuit_formats import BadCircuit, listing_of
+from circuitlang.language.graph.edges import uniform
+from circuitlang.language.models.known import KNOWN
 from circuitlang.report.circuits import autocircuit_names, eap_ig
 from circuitlang.runtime.circuit_pt import read_pt, write_pt
 from tests.test_cli import invoke

@@ -32,9 +32,9 @@ from rich.syntax import Syntax
 from circuitlang import highlight as highlighting
 from circuitlang.highlight import CircLexer
 from circuitlang.language.diagnostics import Diagnostics
-from circuitlang.language.grammar import grammar_folder
-from circuitlang.language.lex import lex
 from circuitlang.language.source import Source
+from circuitlang.language.text.grammar import grammar_folder
+from circuitlang.language.text.lex import lex
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("specs", "grammar", "tests/language/good", "tests/language/bad", "circuitlang/bundled")

@@ -9,11 +9,11 @@ import pytest
 
 import circuitlang
 from circuitlang import pipeline
-from circuitlang.language import syntax
 from circuitlang.language.diagnostics import Diagnostics
-from circuitlang.language.grammar import RESERVED
-from circuitlang.language.parse import parse
 from circuitlang.language.source import Source
+from circuitlang.language.text import syntax
+from circuitlang.language.text.grammar import RESERVED
+from circuitlang.language.text.parse import parse
 from circuitlang.new import new_spec, spec_name, write_new
 
 

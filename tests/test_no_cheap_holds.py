@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from circuitlang import pipeline
-from circuitlang.language.models import BUNDLED
+from circuitlang.language.models.find import BUNDLED
 from tests.test_cli import SPEC, invoke, spec
 
 

@@ -17,8 +17,8 @@ from circuitlang.compiler.collect import Requests
 from circuitlang.compiler.cost import ASSUMED_TOKENS, Work, planner, task_cost
 from circuitlang.compiler.show import run_text
 from circuitlang.front import Options
-from circuitlang.language.architecture import Shape
-from circuitlang.language.edges import uniform
+from circuitlang.language.graph.architecture import Shape
+from circuitlang.language.graph.edges import uniform
 from circuitlang.language.prompt import PromptSet
 from circuitlang.language.spec import Ablation, Metric, ModelReference, Run
 from circuitlang.measured import Batch, sampled_runs

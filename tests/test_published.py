@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from circuitlang import pipeline
-from circuitlang.language.architecture import architecture, bits
-from circuitlang.language.edges import EdgeSet, Layout
+from circuitlang.language.graph.architecture import architecture, bits
+from circuitlang.language.graph.edges import EdgeSet, Layout
 from circuitlang.language.resolve import Resolved
 from circuitlang.language.spec import Comparison, Mean, Operation, Quantified
 from tests import published_lists as lists

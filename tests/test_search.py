@@ -55,9 +55,9 @@ class Parts:
     weights = np.array([0, 0, 0, 5, 0, 0, 3, 0, -4, 0, 0, 0], dtype=float)
 
     def claim(self, strategy: str, kind: str = "forall", **parameters: int) -> Quantified:
-        from circuitlang.language.architecture import Node
-        from circuitlang.language.drawn import Subsets
-        from circuitlang.language.values import Located, Nodes
+        from circuitlang.language.formulas.drawn import Subsets
+        from circuitlang.language.formulas.values import Located, Nodes
+        from circuitlang.language.graph.architecture import Node
 
         base = tuple((Nodes((Located(Node("head", 0, i)),)), str(i)) for i in range(12))
 

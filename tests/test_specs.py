@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from circuitlang import pipeline
-from circuitlang.language.models import find
+from circuitlang.language.models.find import find
 from circuitlang.runtime.smollm2 import installed_gguf
 from circuitlang.runtime.unavailable import ModelUnavailable
 

@@ -20,9 +20,9 @@ from safetensors.numpy import load_file, save_file
 import circuitlang
 from circuitlang import store as stores
 from circuitlang.content import Contents
-from circuitlang.language.architecture import Shape
-from circuitlang.language.edges import END, Place, Position, uniform
-from circuitlang.language.models import BUNDLED
+from circuitlang.language.graph.architecture import Shape
+from circuitlang.language.graph.edges import END, Place, Position, uniform
+from circuitlang.language.models.find import BUNDLED
 from circuitlang.language.spec import Ablation, Divergence, Metric, ModelReference, Run, TokenScore
 from circuitlang.store import FILE, FORMAT, Invariant, Record, Store
 from tests.test_cli import SPEC, invoke

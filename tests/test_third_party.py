@@ -15,9 +15,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from circuitlang.language.architecture import Architecture, architecture, bits
-from circuitlang.language.models import find
-from circuitlang.language.sets import reached_from_input, reaching_logits
+from circuitlang.language.graph.architecture import Architecture, architecture, bits
+from circuitlang.language.graph.sets import reached_from_input, reaching_logits
+from circuitlang.language.models.find import find
 from tests.runtime.dense import Weights, evaluate
 from tests.tiny_models import save_model
 

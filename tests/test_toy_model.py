@@ -48,7 +48,7 @@ def test_the_folder_is_small() -> None:
 
 
 def test_edges_are_named_as_the_language_names_them(maker: ModuleType) -> None:
-    from circuitlang.language.architecture import Shape, architecture
+    from circuitlang.language.graph.architecture import Shape, architecture
 
     sizes = maker.LAYERS, maker.HEADS, maker.HEADS, maker.D_MODEL, maker.D_HEAD, maker.D_MLP
     graph = architecture(Shape(*sizes, vocab=len(maker.VOCABULARY), context=maker.CONTEXT))

@@ -20,10 +20,10 @@ from typer.testing import CliRunner
 
 from circuitlang import pipeline
 from circuitlang.cli import app
-from circuitlang.language import syntax
 from circuitlang.language.diagnostics import Diagnostics
-from circuitlang.language.parse import parse
 from circuitlang.language.source import Source
+from circuitlang.language.text import syntax
+from circuitlang.language.text.parse import parse
 from circuitlang.measured import measured_front
 from tests.test_docs import Block, blocks
 from tests.test_specs import has_smollm2

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from circuitlang.language.models import find
+from circuitlang.language.models.find import find
 from circuitlang.language.prompt import Prompt, PromptSet
 from circuitlang.language.spec import ModelReference
 

@@ -91,9 +91,9 @@ def fmt(
     2: a file cannot be read or has syntax errors, and was left as it is.
     """
     from circuitlang.language.diagnostics import Diagnostics
-    from circuitlang.language.format import difference, format_text
     from circuitlang.language.resolve import load
     from circuitlang.language.source import Source
+    from circuitlang.language.text.format import difference, format_text
 
     changed, failed = [], False
     for file in files:

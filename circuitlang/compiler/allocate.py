@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from circuitlang.compiler.graph import Graph, Value
 from circuitlang.compiler.schedule import Schedule, Step, step_text
-from circuitlang.language.architecture import GATED, Shape
+from circuitlang.language.graph.architecture import GATED, Shape
 
 BLOCK_ROWS = 2048
 """How many (member, position, prompt) rows go through a norm and matrices together."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from circuitlang.compiler.allocate import Plan
 from circuitlang.compiler.drop import Demand
 from circuitlang.compiler.graph import Value
-from circuitlang.language.architecture import GATED, Shape
+from circuitlang.language.graph.architecture import GATED, Shape
 
 NODES = ("embed", "z", "mlp")
 """Kinds of which there is one value for each time that a node is computed."""

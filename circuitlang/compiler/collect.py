@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from circuitlang.language.architecture import architecture
-from circuitlang.language.constants import missing
-from circuitlang.language.edges import END, Position, uniform
+from circuitlang.language.formulas.constants import missing
+from circuitlang.language.graph.architecture import architecture
+from circuitlang.language.graph.edges import END, Position, uniform
 from circuitlang.language.spec import (
     Aggregate,
     Both,

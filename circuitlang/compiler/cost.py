@@ -22,8 +22,8 @@ from circuitlang.compiler.passes import PASSES, compile_program
 from circuitlang.compiler.pieces import LARGEST_CHUNK, Budget, Piece, Planner
 from circuitlang.compiler.program import CLEAN, Program
 from circuitlang.compiler.reads import Distance, Score, Spot, common_layout, scores, tokens_read
-from circuitlang.language.architecture import Shape, architecture
-from circuitlang.language.edges import UnresolvedPosition
+from circuitlang.language.graph.architecture import Shape, architecture
+from circuitlang.language.graph.edges import UnresolvedPosition
 from circuitlang.language.prompt import Prompt, PromptSet, mean_key
 from circuitlang.language.spec import ModelReference, Run
 from circuitlang.language.tasks.sampling import REFERENCES

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from circuitlang.compiler.graph import Final, Graph, Value
 from circuitlang.compiler.program import CLEAN, Program, Request
 from circuitlang.compiler.rows import Rows
-from circuitlang.language.architecture import bits
+from circuitlang.language.graph.architecture import bits
 
 NEARBY = 64
 ANCHORS = 4

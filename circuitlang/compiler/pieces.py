@@ -15,7 +15,7 @@ from circuitlang.compiler.collect import Requests, all_runs
 from circuitlang.compiler.passes import ALL, Switches, compile_program
 from circuitlang.compiler.program import Program, first_difference, program
 from circuitlang.compiler.reads import Reads, leaves, readout_bytes, reads_of, working_bytes
-from circuitlang.language.edges import Layout, Place, Position
+from circuitlang.language.graph.edges import Layout, Place, Position
 from circuitlang.language.prompt import Prompt, mean_key
 from circuitlang.language.spec import AttentionScore, Divergence, Loss, MetricExpression, Run
 

@@ -14,8 +14,8 @@ from itertools import chain
 from math import ceil
 from typing import NamedTuple
 
-from circuitlang.language.architecture import Node
-from circuitlang.language.edges import Layout
+from circuitlang.language.graph.architecture import Node
+from circuitlang.language.graph.edges import Layout
 from circuitlang.language.prompt import Prompt
 from circuitlang.language.spec import (
     AttentionScore,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from circuitlang.compiler.wiring import Wiring
-from circuitlang.language.architecture import bits
+from circuitlang.language.graph.architecture import bits
 
 
 class Rows:

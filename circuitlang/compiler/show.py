@@ -5,8 +5,8 @@ from __future__ import annotations
 from circuitlang.compiler.collect import Needed, all_runs
 from circuitlang.compiler.draws import per_draw
 from circuitlang.compiler.pieces import Piece
-from circuitlang.language.architecture import architecture
-from circuitlang.language.sets import size
+from circuitlang.language.graph.architecture import architecture
+from circuitlang.language.graph.sets import size
 from circuitlang.language.spec import Run
 
 

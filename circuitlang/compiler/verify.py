@@ -16,7 +16,7 @@ from circuitlang.compiler.graph import Final, Graph, Value, value_text
 from circuitlang.compiler.program import CLEAN, Program, Request
 from circuitlang.compiler.rebase import BIASES
 from circuitlang.compiler.schedule import ABSENT, PORTS, Schedule, Step
-from circuitlang.language.architecture import bits
+from circuitlang.language.graph.architecture import bits
 
 NODES = {"embed", "out", "mlp"}
 READ = {"q", "k", "v", "z", "pattern"}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from circuitlang.language.architecture import Architecture, Shape, architecture
+from circuitlang.language.graph.architecture import Architecture, Shape, architecture
 
 
 @dataclass(frozen=True)

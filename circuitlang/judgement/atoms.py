@@ -11,7 +11,7 @@ from circuitlang.language.spec import (
     Rows,
     TopToken,
 )
-from circuitlang.language.syntax import RELATIONS
+from circuitlang.language.text.syntax import RELATIONS
 
 DataSet = tuple[str, Rows]
 

@@ -36,7 +36,7 @@ from circuitlang.language.spec import (
     Search,
     Within,
 )
-from circuitlang.language.syntax import RELATIONS
+from circuitlang.language.text.syntax import RELATIONS
 
 DIRECTIONS = (">=", ">", "<=", "<")
 

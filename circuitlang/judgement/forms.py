@@ -10,11 +10,11 @@ left to the bootstrap. This is what makes `A / B >= t` decidable as the contrast
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 
-from circuitlang.language.numbers import operation
+from circuitlang.language.formulas.numbers import operation
 from circuitlang.language.spec import (
     Aggregate,
     Comparison,
@@ -108,6 +108,18 @@ class Form:
         return replace(self, pieces=tuple(p.scaled(factor) for p in self.pieces), shape=shape)
 
 
+def _plain_sum(forms: Sequence[Form]) -> Affine | None:
+    """The sum of forms without `max`, `min` and denominator; in one pass, for there can be thousands."""
+    if any(f.shape != "one" or f.over is not None or f.guards or f.opposed for f in forms):
+        return None
+    terms: dict[Atom, float] = {}
+    for form in forms:
+        for atom, coefficient in form.pieces[0].terms.items():
+            terms[atom] = terms.get(atom, 0.0) + coefficient
+    kept = {atom: c for atom, c in terms.items() if c != 0}
+    return Affine(kept, sum(form.constant for form in forms))
+
+
 def constant_form(value: float) -> Form:
     return Form((Affine({}, value),))
 
@@ -169,6 +181,8 @@ def _combined(symbol: str, forms: list[Form]) -> Form | None:
         return first.scaled(-1.0)
     if symbol == "abs":
         return _absolute(first)
+    if symbol in ("+", "mean") and (plain := _plain_sum(forms)) is not None:
+        return Form((plain.scaled(1 / len(forms)) if symbol == "mean" else plain,))
     if symbol in ("+", "-", "mean"):
         total: Form | None = first
         for other in rest:

@@ -9,16 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from circuitlang.language import sets, syntax
 from circuitlang.language.diagnostics import Diagnostics, Reject, suggestion
-from circuitlang.language.edges import END, NOTHING, EdgeSet, Position
-from circuitlang.language.inline import Budget, Inliner
-from circuitlang.language.other_words import NAMES
-from circuitlang.language.slips.values import head_for
-from circuitlang.language.source import Span
-from circuitlang.language.spec import CircuitFile, ModelReference, TokenScore
-from circuitlang.language.unparse import unparse
-from circuitlang.language.values import (
+from circuitlang.language.formulas.inline import Budget, Inliner
+from circuitlang.language.formulas.values import (
     AblationValue,
     Data,
     Edges,
@@ -28,10 +21,18 @@ from circuitlang.language.values import (
     kind,
     weight,
 )
+from circuitlang.language.graph import sets
+from circuitlang.language.graph.edges import END, NOTHING, EdgeSet, Position
+from circuitlang.language.source import Span
+from circuitlang.language.spec import CircuitFile, ModelReference, TokenScore
+from circuitlang.language.text import syntax
+from circuitlang.language.text.other_words import NAMES
+from circuitlang.language.text.slips.values import head_for
+from circuitlang.language.text.unparse import unparse
 
 if TYPE_CHECKING:
-    from circuitlang.language.environment import Environment
-    from circuitlang.language.evaluate import Evaluator
+    from circuitlang.language.formulas.environment import Environment
+    from circuitlang.language.formulas.evaluate import Evaluator
     from circuitlang.language.imports import Imports
 
 LARGEST_VALUE = 200_000

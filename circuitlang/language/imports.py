@@ -14,10 +14,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from circuitlang.language import syntax
 from circuitlang.language.diagnostics import Diagnostics, Reject, suggestion
 from circuitlang.language.files import read_inside
 from circuitlang.language.source import Source, Span
+from circuitlang.language.text import syntax
 
 DEEPEST_IMPORT = 8
 MOST_IMPORTS = 64
@@ -85,7 +85,7 @@ def word(s: Definition) -> str:
 
 
 def _labels(file: syntax.File) -> Iterator[str]:
-    from circuitlang.language.check_names import words_of_task
+    from circuitlang.language.formulas.check_names import words_of_task
 
     for s in file.statements:
         if isinstance(s, syntax.Task):

@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from circuitlang.language import spec as forms
-from circuitlang.language import syntax
-from circuitlang.language.architecture import architecture
-from circuitlang.language.bounds import bounds, implied
 from circuitlang.language.diagnostics import Diagnostics
-from circuitlang.language.edges import uniform
+from circuitlang.language.formulas.bounds import bounds, implied
+from circuitlang.language.graph.architecture import architecture
+from circuitlang.language.graph.edges import uniform
 from circuitlang.language.resolve import Resolved
 from circuitlang.language.tasks.mentions import free_names
 from circuitlang.language.tasks.task_spec import Corruption, TaskSpec
+from circuitlang.language.text import syntax
 
 LEVEL = 0.05
 MOST_OF_MODEL = 0.5

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from circuitlang.language.edges import Layout
+from circuitlang.language.graph.edges import Layout
 from circuitlang.language.spec import Ablation
 
 

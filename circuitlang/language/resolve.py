@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from circuitlang.language import spec as forms
-from circuitlang.language import syntax
-from circuitlang.language.check_names import (
+from circuitlang.language.definitions import Definitions
+from circuitlang.language.diagnostics import Diagnostics, Reject, shallow, suggestion
+from circuitlang.language.formulas.check_names import (
     check_measure,
     check_statement,
     feeds_tasks,
@@ -18,25 +19,24 @@ from circuitlang.language.check_names import (
     used_names,
     words_of_task,
 )
-from circuitlang.language.claims import ClaimResolver
-from circuitlang.language.definitions import Definitions
-from circuitlang.language.diagnostics import Diagnostics, Reject, shallow, suggestion
-from circuitlang.language.environment import Environment
-from circuitlang.language.evaluate import BUILTIN_WORDS, Evaluator
-from circuitlang.language.functions import is_function
-from circuitlang.language.grammar import grammar_folder
+from circuitlang.language.formulas.claims import ClaimResolver
+from circuitlang.language.formulas.environment import Environment
+from circuitlang.language.formulas.evaluate import BUILTIN_WORDS, Evaluator
+from circuitlang.language.formulas.functions import is_function
+from circuitlang.language.formulas.inline import merge
+from circuitlang.language.formulas.measure_types import check_measure_types, types_of_names
+from circuitlang.language.formulas.values import Edges, Formulas, Nodes
 from circuitlang.language.imports import Imports, reached
-from circuitlang.language.inline import merge
-from circuitlang.language.measure_types import check_measure_types, types_of_names
-from circuitlang.language.model_statement import DTYPES, Locate, refuse_dtype, resolve_model
-from circuitlang.language.models import Found, find
-from circuitlang.language.parse import LARGEST_FILE, parse, parse_expression
+from circuitlang.language.models.find import Found, find
+from circuitlang.language.models.statement import DTYPES, Locate, refuse_dtype, resolve_model
 from circuitlang.language.source import Source, Span
 from circuitlang.language.spec import ModelReference
 from circuitlang.language.tasks.mentions import Lookup
 from circuitlang.language.tasks.task import TaskSpec, resolve_task
 from circuitlang.language.tasks.text import Steps
-from circuitlang.language.values import Edges, Formulas, Nodes
+from circuitlang.language.text import syntax
+from circuitlang.language.text.grammar import grammar_folder
+from circuitlang.language.text.parse import LARGEST_FILE, parse, parse_expression
 
 MOST_BYTES = 4 * LARGEST_FILE
 

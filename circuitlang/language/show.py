@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from circuitlang.language import syntax
-from circuitlang.language.architecture import architecture
 from circuitlang.language.definitions import Definitions
-from circuitlang.language.inline import count, merge
-from circuitlang.language.measure_types import signatures, types_of_names
+from circuitlang.language.formulas.inline import count, merge
+from circuitlang.language.formulas.measure_types import signatures, types_of_names
+from circuitlang.language.graph.architecture import architecture
+from circuitlang.language.graph.sets import located, size
 from circuitlang.language.resolve import Resolved
-from circuitlang.language.sets import located, size
 from circuitlang.language.source import Span
-from circuitlang.language.unparse import clause, unparse
+from circuitlang.language.text import syntax
+from circuitlang.language.text.unparse import clause, unparse
 
 LONGEST_LIST = 8
 

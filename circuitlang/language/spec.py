@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from circuitlang.language.architecture import Node, Shape
-from circuitlang.language.edges import NOTHING, EdgeSet, Place, Position
+from circuitlang.language.graph.architecture import Node, Shape
+from circuitlang.language.graph.edges import NOTHING, EdgeSet, Place, Position
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from circuitlang.language.drawn import Drawable
+    from circuitlang.language.formulas.drawn import Drawable
     from circuitlang.language.source import Span
 
 # ---------------------------------------------------------------- what a run is

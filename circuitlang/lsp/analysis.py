@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from circuitlang.front import Front, Options, lint_further, resolve_source
-from circuitlang.language import syntax
-from circuitlang.language.architecture import Architecture, architecture
 from circuitlang.language.definitions import Definitions
 from circuitlang.language.diagnostics import Diagnostic, Diagnostics, Reject, shallow
-from circuitlang.language.environment import Environment
-from circuitlang.language.evaluate import Evaluator
-from circuitlang.language.grammar import grammar_folder
+from circuitlang.language.formulas.environment import Environment
+from circuitlang.language.formulas.evaluate import Evaluator
+from circuitlang.language.formulas.measure_types import Signature, signatures, types_of_names
+from circuitlang.language.graph.architecture import Architecture, architecture
 from circuitlang.language.imports import Imports, Module
-from circuitlang.language.measure_types import Signature, signatures, types_of_names
-from circuitlang.language.parse import parse
 from circuitlang.language.resolve import Resolved, prelude
 from circuitlang.language.spec import ModelReference
+from circuitlang.language.text import syntax
+from circuitlang.language.text.grammar import grammar_folder
+from circuitlang.language.text.parse import parse
 from circuitlang.lsp.symbols import Outline, outline
 from circuitlang.lsp.text import Text
 

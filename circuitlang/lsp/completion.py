@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from lsprotocol.types import CompletionItemKind as Kind
 
-from circuitlang.language.grammar import CIRCUIT_ITEMS, STATEMENTS, TASK_ITEMS
+from circuitlang.language.text.grammar import CIRCUIT_ITEMS, STATEMENTS, TASK_ITEMS
 from circuitlang.lsp import suggestions as some
 from circuitlang.lsp import values, words
 from circuitlang.lsp.analysis import Analysis

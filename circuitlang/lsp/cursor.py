@@ -8,7 +8,7 @@ from functools import cached_property
 
 from lark import Token
 
-from circuitlang.language.grammar import CONTEXT_WORDS, STATEMENTS
+from circuitlang.language.text.grammar import CONTEXT_WORDS, STATEMENTS
 from circuitlang.lsp.analysis import Analysis
 from circuitlang.lsp.symbols import Outline, Statement, Symbol, outline
 from circuitlang.lsp.text import Text, end_of, start_of

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from circuitlang.compiler.collect import measurements
-from circuitlang.language import syntax
 from circuitlang.language.diagnostics import Diagnostics, Reject, shallow
+from circuitlang.language.formulas.inline import Inliner
+from circuitlang.language.formulas.values import AblationValue
 from circuitlang.language.imports import Module
-from circuitlang.language.inline import Inliner
-from circuitlang.language.models import ModelNotFound, find
+from circuitlang.language.models.find import ModelNotFound, find
 from circuitlang.language.show import claim_text
-from circuitlang.language.unparse import unparse
-from circuitlang.language.values import AblationValue
+from circuitlang.language.text import syntax
+from circuitlang.language.text.unparse import unparse
 from circuitlang.lsp.analysis import Analysis
 from circuitlang.lsp.markdown import code, comment_above, comment_beside, counted, listed
 from circuitlang.lsp.nodes import value_text

@@ -7,12 +7,12 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from circuitlang.explain import page
-from circuitlang.language import syntax
 from circuitlang.language.diagnostics import TITLES
-from circuitlang.language.grammar import LATER
+from circuitlang.language.formulas.value_types import shown
 from circuitlang.language.source import Span
-from circuitlang.language.unparse import unparse
-from circuitlang.language.value_types import shown
+from circuitlang.language.text import syntax
+from circuitlang.language.text.grammar import LATER
+from circuitlang.language.text.unparse import unparse
 from circuitlang.lsp import words
 from circuitlang.lsp.analysis import Analysis
 from circuitlang.lsp.definition_text import (

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from lark import Token
 
 from circuitlang.language.diagnostics import TITLES
-from circuitlang.language.grammar import RESERVED
 from circuitlang.language.imports import Module
+from circuitlang.language.text.grammar import RESERVED
 from circuitlang.lsp import words
 from circuitlang.lsp.analysis import Analysis
 from circuitlang.lsp.symbols import Place, Statement, Symbol, holes

@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from circuitlang.language.architecture import PORTS, Architecture, Node
-from circuitlang.language.edges import EdgeSet
-from circuitlang.language.sets import BadNode, builtin_nodes, located, node_literal, nodes_of, size
+from circuitlang.language.formulas.values import Edges, Items, Located, Nodes
+from circuitlang.language.graph.architecture import PORTS, Architecture, Node
+from circuitlang.language.graph.edges import EdgeSet
+from circuitlang.language.graph.sets import (
+    BadNode,
+    builtin_nodes,
+    located,
+    node_literal,
+    nodes_of,
+    size,
+)
 from circuitlang.language.spec import ModelReference, Spec
-from circuitlang.language.values import Edges, Items, Located, Nodes
 from circuitlang.lsp.markdown import MOST_SHOWN, counted, listed
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from lsprotocol.types import CompletionItemKind as Kind
 
-from circuitlang.language.known_models import KNOWN, SMOLLM2
-from circuitlang.language.model_statement import DTYPES
-from circuitlang.language.wrappers import SAMPLERS
+from circuitlang.language.formulas.wrappers import SAMPLERS
+from circuitlang.language.models.known import KNOWN, SMOLLM2
+from circuitlang.language.models.statement import DTYPES
 from circuitlang.lsp.cursor import Cursor
 from circuitlang.lsp.suggestions import Suggestion, own
 from circuitlang.lsp.text import end_of

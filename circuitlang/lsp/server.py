@@ -17,7 +17,7 @@ from lsprotocol import types
 from pygls.io_ import run_async
 
 from circuitlang.language.diagnostics import Diagnostics
-from circuitlang.language.format import format_text
+from circuitlang.language.text.format import format_text
 from circuitlang.lsp.analysis import Analysis
 from circuitlang.lsp.answers import completion_list, document_symbols, folding_ranges
 from circuitlang.lsp.colours import LEGEND, semantic_tokens

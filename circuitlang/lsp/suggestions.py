@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from lsprotocol.types import CompletionItemKind as Kind
 
-from circuitlang.language import syntax
-from circuitlang.language.grammar import CONTEXT_WORDS, LATER
 from circuitlang.language.imports import word
+from circuitlang.language.text import syntax
+from circuitlang.language.text.grammar import CONTEXT_WORDS, LATER
 from circuitlang.lsp import words
 from circuitlang.lsp.cursor import Cursor
 from circuitlang.lsp.markdown import comment_above

@@ -13,9 +13,9 @@ from itertools import pairwise
 
 from lark import Token
 
-from circuitlang.language.grammar import STATEMENTS, TASK_ITEMS
 from circuitlang.language.tasks.interpolation import Hole as Braces
 from circuitlang.language.tasks.interpolation import pieces
+from circuitlang.language.text.grammar import STATEMENTS, TASK_ITEMS
 from circuitlang.lsp.text import Text, end_of, start_of
 
 _HOLE = re.compile(r"\s*(\w+)\s*(?::\s*(\w+)\s*)?")

@@ -15,8 +15,8 @@ from lark import Token
 from lsprotocol.types import Position, PositionEncodingKind, Range
 
 from circuitlang.language.diagnostics import Diagnostics
-from circuitlang.language.lex import lex
 from circuitlang.language.source import Source
+from circuitlang.language.text.lex import lex
 
 
 def units(text: str, encoding: str) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from lsprotocol.types import CompletionItemKind as Kind
 
-from circuitlang.language.value_types import FUNCTIONS, Many, Type, resolved
+from circuitlang.language.formulas.value_types import FUNCTIONS, Many, Type, resolved
 from circuitlang.lsp import suggestions as some
 from circuitlang.lsp import words
 from circuitlang.lsp.cursor import Cursor, of_statement

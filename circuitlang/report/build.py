@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from circuitlang.judgement.verdict import ClaimResult, Decision, NumberEstimate
-from circuitlang.language.architecture import Shape, architecture
-from circuitlang.language.models import Found
+from circuitlang.language.graph.architecture import Shape, architecture
+from circuitlang.language.models.find import Found
 from circuitlang.language.prompt import Prompt, PromptSet
 from circuitlang.language.spec import Ablation, Metric, ModelReference, ReportItem, Run
 from circuitlang.report.document import (

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from circuitlang.language.architecture import LOGITS, Shape, architecture, bits
-from circuitlang.language.circuit_edges import autocircuit_receiver, autocircuit_sender
-from circuitlang.language.circuit_formats import WHOLE, BadCircuit
-from circuitlang.language.edges import EdgeSet
-from circuitlang.language.inline import count
+from circuitlang.language.formulas.inline import count
+from circuitlang.language.graph.architecture import LOGITS, Shape, architecture, bits
+from circuitlang.language.graph.circuit_edges import autocircuit_receiver, autocircuit_sender
+from circuitlang.language.graph.circuit_formats import WHOLE, BadCircuit
+from circuitlang.language.graph.edges import EdgeSet
 
 
 def eap_ig(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from circuitlang.language.architecture import Architecture
-from circuitlang.language.edges import EdgeSet
+from circuitlang.language.graph.architecture import Architecture
+from circuitlang.language.graph.edges import EdgeSet
 from circuitlang.language.prompt import Prompt
 from circuitlang.report.document import EdgesForm, PositionedForm
 

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from circuitlang.language.inline import count
+from circuitlang.language.formulas.inline import count
 from circuitlang.report.document import AgainstReferenceForm, CheckDocument, ClaimForm
 
 _STYLE = {

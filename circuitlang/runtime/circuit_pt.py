@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from circuitlang.language.architecture import Architecture, Edge, architecture
-from circuitlang.language.circuit_edges import shape_of
-from circuitlang.language.circuit_formats import BadCircuit
+from circuitlang.language.graph.architecture import Architecture, Edge, architecture
+from circuitlang.language.graph.circuit_edges import shape_of
+from circuitlang.language.graph.circuit_formats import BadCircuit
 
 PLAIN = (str, int, float, type(None))
 NEEDED = ("cfg", "src_nodes", "dst_nodes", "edges_scores", "edges_in_graph", "nodes_in_graph")

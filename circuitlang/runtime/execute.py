@@ -17,7 +17,7 @@ from circuitlang.compiler.allocate import Plan, members_together
 from circuitlang.compiler.graph import Value
 from circuitlang.compiler.rebase import BIASES
 from circuitlang.compiler.schedule import ABSENT, Step
-from circuitlang.language.architecture import bits
+from circuitlang.language.graph.architecture import bits
 from circuitlang.runtime.adapters import Adapter
 from circuitlang.runtime.tensors import uploaded
 

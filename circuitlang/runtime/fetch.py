@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from circuitlang.language.models import Found, ModelNotFound, find, suggestions
+from circuitlang.language.models.find import Found, ModelNotFound, find, suggestions
 from circuitlang.runtime.models import explained
 from circuitlang.runtime.quiet import quiet
 from circuitlang.runtime.smollm2 import ensure_smollm2

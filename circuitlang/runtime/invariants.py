@@ -20,8 +20,8 @@ from circuitlang.compiler.collect import Requests, reference_runs
 from circuitlang.compiler.draws import at_draw, per_draw
 from circuitlang.compiler.passes import ALL
 from circuitlang.compiler.wiring import wiring
-from circuitlang.language.architecture import INPUT, LOGITS, Architecture, Node
-from circuitlang.language.edges import NOTHING, EdgeSet, uniform
+from circuitlang.language.graph.architecture import INPUT, LOGITS, Architecture, Node
+from circuitlang.language.graph.edges import NOTHING, EdgeSet, uniform
 from circuitlang.language.prompt import Prompt, PromptSet
 from circuitlang.language.spec import (
     Ablation,
@@ -32,7 +32,7 @@ from circuitlang.language.spec import (
     TokenScore,
     TopToken,
 )
-from circuitlang.language.syntax import RELATIONS
+from circuitlang.language.text.syntax import RELATIONS
 from circuitlang.runtime import reference
 from circuitlang.runtime.ablation import Ablations, token_tensor
 from circuitlang.runtime.means import Averages

@@ -18,8 +18,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from circuitlang.language.architecture import Node
-from circuitlang.language.edges import Place, Position
+from circuitlang.language.graph.architecture import Node
+from circuitlang.language.graph.edges import Place, Position
 from circuitlang.language.prompt import Prompt
 from circuitlang.language.spec import (
     AttentionScore,

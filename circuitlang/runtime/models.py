@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from circuitlang.language.architecture import Architecture, Shape, architecture
-from circuitlang.language.model_config import shape_from_config
-from circuitlang.language.models import (
+from circuitlang.language.graph.architecture import Architecture, Shape, architecture
+from circuitlang.language.models.config import shape_from_config
+from circuitlang.language.models.find import (
     Found,
     ModelNotFound,
     find,

@@ -15,8 +15,8 @@ from circuitlang.compiler.pieces import Budget, BudgetTooSmall, Piece, Planner
 from circuitlang.compiler.program import Program, program
 from circuitlang.compiler.reads import Attention, Read, Reads, Spot
 from circuitlang.compiler.wiring import wiring
-from circuitlang.language.architecture import Node
-from circuitlang.language.edges import Layout
+from circuitlang.language.graph.architecture import Node
+from circuitlang.language.graph.edges import Layout
 from circuitlang.language.prompt import Prompt, PromptSet
 from circuitlang.language.spec import Metric, Run
 from circuitlang.runtime.ablation import token_tensor

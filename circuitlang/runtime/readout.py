@@ -32,8 +32,8 @@ from circuitlang.compiler.reads import (
     tokens_read,
     working_bytes,
 )
-from circuitlang.language.architecture import Node
-from circuitlang.language.edges import Place, Position
+from circuitlang.language.graph.architecture import Node
+from circuitlang.language.graph.edges import Place, Position
 from circuitlang.language.prompt import Prompt
 from circuitlang.language.spec import (
     AttentionScore,

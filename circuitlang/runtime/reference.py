@@ -28,8 +28,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from circuitlang.language.architecture import Node
-from circuitlang.language.edges import EdgeSet, Layout
+from circuitlang.language.graph.architecture import Node
+from circuitlang.language.graph.edges import EdgeSet, Layout
 from circuitlang.runtime.models import LoadedModel
 from circuitlang.runtime.precision import precision
 

@@ -23,8 +23,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from circuitlang.language.known_models import SMOLLM2
-from circuitlang.language.models import COMPLETE, smollm2_folder
+from circuitlang.language.models.find import COMPLETE, smollm2_folder
+from circuitlang.language.models.known import SMOLLM2
 from circuitlang.runtime.quiet import quiet
 from circuitlang.runtime.unavailable import ModelUnavailable
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from circuitlang.compiler.program import Program, program
 from circuitlang.compiler.reads import reads_of
-from circuitlang.language.architecture import Node, Shape, architecture, parse_edge
-from circuitlang.language.edges import END, NOTHING, EdgeSet, Place, Position, uniform
+from circuitlang.language.graph.architecture import Node, Shape, architecture, parse_edge
+from circuitlang.language.graph.edges import END, NOTHING, EdgeSet, Place, Position, uniform
 from circuitlang.language.prompt import Prompt
 from circuitlang.language.spec import (
     Ablation,

@@ -15,8 +15,8 @@ from circuitlang.compiler.reads import (
     readout_bytes,
     reads_of,
 )
-from circuitlang.language.architecture import Node, Shape
-from circuitlang.language.edges import END, Place, Position, uniform
+from circuitlang.language.graph.architecture import Node, Shape
+from circuitlang.language.graph.edges import END, Place, Position, uniform
 from circuitlang.language.prompt import Prompt
 from circuitlang.language.spec import (
     AttentionScore,

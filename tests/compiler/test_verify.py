@@ -16,8 +16,8 @@ from circuitlang.compiler.passes import ALL, SWITCHES, compile_program
 from circuitlang.compiler.program import Program, Segment, Source
 from circuitlang.compiler.schedule import Schedule
 from circuitlang.compiler.verify import Malformed, verify
-from circuitlang.language.architecture import architecture, bits
-from circuitlang.language.edges import uniform
+from circuitlang.language.graph.architecture import architecture, bits
+from circuitlang.language.graph.edges import uniform
 from tests.compiler.programs import (
     AT_A,
     ATTENTION_ONLY,

@@ -12,8 +12,8 @@ from circuitlang.judgement.decide import decide
 from circuitlang.judgement.estimator import Estimator
 from circuitlang.judgement.sample import Sample
 from circuitlang.judgement.verdict import Decision
-from circuitlang.language.architecture import Shape
-from circuitlang.language.edges import Position, uniform
+from circuitlang.language.graph.architecture import Shape
+from circuitlang.language.graph.edges import Position, uniform
 from circuitlang.language.source import Source, Span
 from circuitlang.language.spec import (
     Ablation,

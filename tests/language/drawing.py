@@ -9,14 +9,14 @@ from pathlib import Path
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from tokenizers import decoders as token_decoders
 
-from circuitlang.language import syntax
 from circuitlang.language.diagnostics import Diagnostics
-from circuitlang.language.parse import parse
 from circuitlang.language.prompt import PromptSet
 from circuitlang.language.source import Source
 from circuitlang.language.tasks.sampling import draw
 from circuitlang.language.tasks.task import TaskSpec, resolve_task
 from circuitlang.language.tasks.tokenizer import PromptTokenizer
+from circuitlang.language.text import syntax
+from circuitlang.language.text.parse import parse
 
 NAMES = ["Ann", "Bob", "Cy", "Dan", "Eve"]
 LETS = f"let people = {json.dumps(NAMES)}\n"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from circuitlang.language.architecture import architecture
 from circuitlang.language.diagnostics import Diagnostics
+from circuitlang.language.graph.architecture import architecture
 from circuitlang.language.resolve import Resolved, resolve, resolve_expression
 from circuitlang.language.source import Source
 

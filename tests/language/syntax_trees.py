@@ -6,9 +6,9 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from circuitlang.language import syntax
-from circuitlang.language.build import number_value
 from circuitlang.language.source import Source, Span
+from circuitlang.language.text import syntax
+from circuitlang.language.text.build import number_value
 
 NOWHERE = Span(Source("t.circ", "", Path()), 0, 0)
 HERE = st.just(NOWHERE)

@@ -14,7 +14,7 @@ import pytest
 
 from circuitlang import pipeline
 from circuitlang.language import diagnostics
-from circuitlang.language.models import ModelNotFound
+from circuitlang.language.models.find import ModelNotFound
 from circuitlang.report.diagnostics import render
 
 BAD = Path(__file__).parent / "bad"

@@ -12,11 +12,12 @@ import pytest
 from resolving import BASE, resolved
 from scipy import stats
 
-from circuitlang.language import drawn, sets
-from circuitlang.language.architecture import INPUT, LOGITS, architecture, bits
 from circuitlang.language.diagnostics import Diagnostics
-from circuitlang.language.drawn import Circuits, Listed, NothingToDraw, Paths, Subsets
-from circuitlang.language.edges import uniform
+from circuitlang.language.formulas import drawn
+from circuitlang.language.formulas.drawn import Circuits, Listed, NothingToDraw, Paths, Subsets
+from circuitlang.language.graph import sets
+from circuitlang.language.graph.architecture import INPUT, LOGITS, architecture, bits
+from circuitlang.language.graph.edges import uniform
 from circuitlang.language.resolve import resolve
 from circuitlang.language.source import Source
 from circuitlang.language.spec import MemberShare, Quantified
@@ -52,7 +53,7 @@ def shape() -> Any:
 
 
 def parts(count: int) -> tuple[tuple[Any, str], ...]:
-    from circuitlang.language.sets import node_literal
+    from circuitlang.language.graph.sets import node_literal
 
     graph = architecture(shape())
     names = [f"a{layer}.h{head}" for layer in range(3) for head in range(4)][:count]

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from circuitlang.language import sets
-from circuitlang.language.architecture import (
+from circuitlang.language.graph import sets
+from circuitlang.language.graph.architecture import (
     Architecture,
     Edge,
     Node,
@@ -18,7 +18,7 @@ from circuitlang.language.architecture import (
     Shape,
     architecture,
 )
-from circuitlang.language.edges import (
+from circuitlang.language.graph.edges import (
     NOTHING,
     EdgeSet,
     Layout,
@@ -27,7 +27,7 @@ from circuitlang.language.edges import (
     UnresolvedPosition,
     uniform,
 )
-from circuitlang.language.known_models import KNOWN, SMOLLM2_SHAPE
+from circuitlang.language.models.known import KNOWN, SMOLLM2_SHAPE
 
 SMALL = Shape(2, 2, 2, 8, 4, 16, 50)
 

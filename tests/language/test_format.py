@@ -13,14 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from circuitlang.language import syntax
 from circuitlang.language.diagnostics import Diagnostics
-from circuitlang.language.format import WIDTH, difference, format_text, format_tree
-from circuitlang.language.lex import comments, lex
-from circuitlang.language.parse import DEEPEST, parse
 from circuitlang.language.resolve import load
 from circuitlang.language.source import Source
-from circuitlang.language.unparse import unparse
+from circuitlang.language.text import syntax
+from circuitlang.language.text.format import WIDTH, difference, format_text, format_tree
+from circuitlang.language.text.lex import comments, lex
+from circuitlang.language.text.parse import DEEPEST, parse
+from circuitlang.language.text.unparse import unparse
 from tests.language.syntax_trees import EXPRESSIONS, FILES, NOWHERE
 
 ROOT = Path(__file__).parents[2]
@@ -506,7 +506,7 @@ def test_deeper_is_an_error():
 
 def test_formatting_imports_nothing_heavy():
     code = (
-        "import sys, circuitlang.language.format\n"
+        "import sys, circuitlang.language.text.format\n"
         "print(sorted({'torch', 'numpy', 'rich', 'transformers'} & set(sys.modules)))"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from circuitlang import pipeline
-from circuitlang.language.grammar import RESERVED, parser
-from circuitlang.language.parse import LARGEST_FILE
+from circuitlang.language.text.grammar import RESERVED, parser
+from circuitlang.language.text.parse import LARGEST_FILE
 from circuitlang.report.diagnostics import render
 from tests.language.resolving import BASE
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from circuitlang.language.diagnostics import Diagnostics
-from circuitlang.language.grammar import (
+from circuitlang.language.source import Source
+from circuitlang.language.text.grammar import (
     RESERVED,
     STATEMENTS,
     build_parser,
@@ -18,8 +19,7 @@ from circuitlang.language.grammar import (
     parser,
     tables_of,
 )
-from circuitlang.language.parse import parse
-from circuitlang.language.source import Source
+from circuitlang.language.text.parse import parse
 
 GOOD = sorted((Path(__file__).parent / "good").glob("[!.]*.circ"))
 GRAMMAR = (grammar_folder() / "circ.lark").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ import pytest
 
 from circuitlang import pipeline
 from circuitlang.front import Front, resolve_file
-from circuitlang.language.architecture import architecture
+from circuitlang.language.graph.architecture import architecture
 
 SHARED = """
 spec shared "1.0.0"

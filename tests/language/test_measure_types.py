@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from circuitlang.language.diagnostics import Diagnostics
-from circuitlang.language.measure_types import (
+from circuitlang.language.formulas.measure_types import (
     check_measure_types,
     signature,
     signatures,
     types_of_names,
 )
-from circuitlang.language.parse import parse
 from circuitlang.language.resolve import prelude
 from circuitlang.language.source import Source
+from circuitlang.language.text.parse import parse
 
 PRELUDE = [
     "effect -> number",

@@ -9,9 +9,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from circuitlang.compiler.collect import collect
-from circuitlang.language.architecture import architecture
-from circuitlang.language.constants import missing
-from circuitlang.language.edges import NOTHING, Place, Position
+from circuitlang.language.formulas.constants import missing
+from circuitlang.language.graph.architecture import architecture
+from circuitlang.language.graph.edges import NOTHING, Place, Position
 from circuitlang.language.spec import Ablation, Divergence, Metric
 from tests.language.resolving import resolved, run, value
 

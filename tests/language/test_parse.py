@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from circuitlang.language import syntax
 from circuitlang.language.diagnostics import Diagnostics
-from circuitlang.language.parse import parse, parse_expression
-from circuitlang.language.slips.values import head_for
 from circuitlang.language.source import Source
+from circuitlang.language.text import syntax
+from circuitlang.language.text.parse import parse, parse_expression
+from circuitlang.language.text.slips.values import head_for
 
 
 def read(text: str) -> tuple[syntax.File, list[tuple[str, int, int]]]:

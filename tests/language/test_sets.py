@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from circuitlang.language.architecture import architecture
-from circuitlang.language.edges import Layout
+from circuitlang.language.graph.architecture import architecture
+from circuitlang.language.graph.edges import Layout
 from tests.language.resolving import edges, resolved, run, value
 
 SIX = Layout(6, (("A1", 1, 2), ("A2", 4, 5), ("X", 3, 4)))

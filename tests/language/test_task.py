@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from circuitlang.language import syntax
 from circuitlang.language.diagnostics import Diagnostics
-from circuitlang.language.parse import parse
 from circuitlang.language.source import Source
 from circuitlang.language.tasks.task import TaskSpec, resolve_task
 from circuitlang.language.tasks.template import Placeholder
+from circuitlang.language.text import syntax
+from circuitlang.language.text.parse import parse
 
 GREATER_THAN = """
   slot noun    = ["war", "siege", "drought", "voyage"]

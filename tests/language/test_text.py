@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from circuitlang.language import syntax
 from circuitlang.language.diagnostics import Diagnostics, Reject
-from circuitlang.language.parse import parse
 from circuitlang.language.source import Source
 from circuitlang.language.tasks.mentions import Scope, check_names, free_names
 from circuitlang.language.tasks.text import Evaluator, NeedsTokenizer
 from circuitlang.language.tasks.text_values import Number, printed
+from circuitlang.language.text import syntax
+from circuitlang.language.text.parse import parse
 
 
 def expression(text: str, folder: Path = Path()) -> syntax.Expression:

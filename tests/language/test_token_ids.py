@@ -11,7 +11,7 @@ import pytest
 from drawing import byte_level, drawn, problem, prompts, resolve, resolved, word_level
 
 from circuitlang import pipeline
-from circuitlang.language.models import BUNDLED
+from circuitlang.language.models.find import BUNDLED
 from circuitlang.language.tasks.token_ids import Sequences
 from circuitlang.language.tasks.tokenizer import NeedsTokenizer, PromptTokenizer
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tomllib
 
-from circuitlang.language.grammar import grammar_folder
+from circuitlang.language.text.grammar import grammar_folder
 from tests.lsp.editor import ROOT
 
 PAGE = (ROOT / "docs" / "editors.md").read_text(encoding="utf-8")

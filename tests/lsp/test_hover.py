@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from circuitlang.language import circuit_file, functions, wrappers
-from circuitlang.language.functions import is_function
-from circuitlang.language.grammar import LATER, RESERVED
+from circuitlang.language.formulas import functions, wrappers
+from circuitlang.language.formulas.functions import is_function
+from circuitlang.language.graph import circuit_file
+from circuitlang.language.text.grammar import LATER, RESERVED
 from circuitlang.lsp import words
 from circuitlang.lsp.analysis import Analysis
 from circuitlang.lsp.completion import complete

@@ -8,7 +8,7 @@ import pytest
 from lsprotocol import types as t
 
 from circuitlang.language.diagnostics import Diagnostics
-from circuitlang.language.format import format_text
+from circuitlang.language.text.format import format_text
 from circuitlang.lsp.edits import line_edits
 from circuitlang.lsp.text import Text
 from tests.lsp.editor import FINE, IMPORTING, ROOT, at, cut, hovered

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import gelu, silu
 
-from circuitlang.language.architecture import Architecture
+from circuitlang.language.graph.architecture import Architecture
 
 
 class Weights:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from circuitlang.language.edges import NOTHING, uniform
+from circuitlang.language.graph.edges import NOTHING, uniform
 from circuitlang.language.spec import Ablation, Constants, Run
 from circuitlang.runtime.measure import measure
 from circuitlang.runtime.planned import PlannedExecution

@@ -21,7 +21,7 @@ import torch
 
 from circuitlang import pipeline
 from circuitlang.compiler.pieces import Budget, Planner
-from circuitlang.language.edges import NOTHING
+from circuitlang.language.graph.edges import NOTHING
 from circuitlang.language.spec import Ablation, ModelReference, Run
 from circuitlang.runtime.adapters import Adapter, adapter_for
 from circuitlang.runtime.invariants import check_invariants

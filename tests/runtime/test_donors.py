@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from circuitlang.compiler.draws import per_draw
-from circuitlang.language.edges import NOTHING, uniform
+from circuitlang.language.graph.edges import NOTHING, uniform
 from circuitlang.language.prompt import PromptSet
 from circuitlang.language.spec import Ablation, Divergence, Metric, Run, TopToken
 from circuitlang.language.tasks.donors import with_donors

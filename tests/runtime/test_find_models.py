@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from circuitlang.language.known_models import KNOWN
-from circuitlang.language.model_config import shape_from_config
-from circuitlang.language.models import (
+from circuitlang.language.models.config import shape_from_config
+from circuitlang.language.models.find import (
     COMPLETE,
     ModelNotFound,
     find,
@@ -19,6 +18,7 @@ from circuitlang.language.models import (
     smollm2_folder,
     suggestions,
 )
+from circuitlang.language.models.known import KNOWN
 
 LLAMA = {
     "model_type": "llama",
@@ -48,7 +48,7 @@ def empty_caches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_finding_imports_no_torch() -> None:
-    code = "import sys, circuitlang.language.models as m; print('torch' in sys.modules, 'transformers' in sys.modules)"
+    code = "import sys, circuitlang.language.models.find as m; print('torch' in sys.modules, 'transformers' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
 

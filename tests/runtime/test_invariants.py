@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from circuitlang.language.architecture import Architecture, Shape, parse_edge
-from circuitlang.language.edges import uniform
+from circuitlang.language.graph.architecture import Architecture, Shape, parse_edge
+from circuitlang.language.graph.edges import uniform
 from circuitlang.language.spec import Run
 from circuitlang.runtime.invariants import check_invariants, dead_ends
 from tests.runtime.test_measure import ATTENTION, DIFFERENCE, runs_of

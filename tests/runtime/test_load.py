@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from circuitlang.language.known_models import KNOWN
+from circuitlang.language.models.known import KNOWN
 from circuitlang.language.spec import ModelReference
 from circuitlang.runtime.models import load
 from circuitlang.runtime.unavailable import ModelUnavailable

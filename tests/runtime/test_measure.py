@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from circuitlang.language.architecture import Node
-from circuitlang.language.edges import END, NOTHING, Place, Position, uniform
+from circuitlang.language.graph.architecture import Node
+from circuitlang.language.graph.edges import END, NOTHING, Place, Position, uniform
 from circuitlang.language.prompt import mean_key
 from circuitlang.language.spec import (
     Ablation,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from circuitlang.language.architecture import Node, Shape
-from circuitlang.language.edges import END, NOTHING, Place, Position
+from circuitlang.language.graph.architecture import Node, Shape
+from circuitlang.language.graph.edges import END, NOTHING, Place, Position
 from circuitlang.language.prompt import Prompt
 from circuitlang.language.spec import (
     AttentionScore,

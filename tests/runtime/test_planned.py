@@ -24,7 +24,7 @@ from circuitlang.compiler.graph import Graph, Value
 from circuitlang.compiler.passes import ALL, SWITCHES, compile_program
 from circuitlang.compiler.pieces import Budget, BudgetTooSmall, Planner
 from circuitlang.compiler.verify import verify
-from circuitlang.language.architecture import (
+from circuitlang.language.graph.architecture import (
     INPUT,
     LOGITS,
     Architecture,
@@ -33,7 +33,7 @@ from circuitlang.language.architecture import (
     bits,
     parse_edge,
 )
-from circuitlang.language.edges import END, NOTHING, EdgeSet, Place, Position, uniform
+from circuitlang.language.graph.edges import END, NOTHING, EdgeSet, Place, Position, uniform
 from circuitlang.language.prompt import Prompt, PromptSet
 from circuitlang.language.spec import (
     Ablation,

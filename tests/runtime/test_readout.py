@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from circuitlang.compiler.reads import Spot, readout_bytes, reads_of, working_bytes
-from circuitlang.language.architecture import Node, Shape
-from circuitlang.language.edges import END, Place, Position, UnresolvedPosition, uniform
+from circuitlang.language.graph.architecture import Node, Shape
+from circuitlang.language.graph.edges import END, Place, Position, UnresolvedPosition, uniform
 from circuitlang.language.prompt import Prompt
 from circuitlang.language.spec import (
     AttentionScore,

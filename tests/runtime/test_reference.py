@@ -7,8 +7,8 @@ import random
 import pytest
 import torch
 
-from circuitlang.language.architecture import Edge, Node, Receiver, parse_edge
-from circuitlang.language.edges import END, NOTHING, EdgeSet, Place, Position, uniform
+from circuitlang.language.graph.architecture import Edge, Node, Receiver, parse_edge
+from circuitlang.language.graph.edges import END, NOTHING, EdgeSet, Place, Position, uniform
 from circuitlang.runtime.reference import regions_of, run, run_live
 from tests.runtime.dense import Weights, evaluate
 from tests.tiny_models import FAMILIES, POST_NORM, PRE_NORM, prompt_set

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from circuitlang.language.models import COMPLETE, smollm2_folder
+from circuitlang.language.models.find import COMPLETE, smollm2_folder
 from circuitlang.runtime import smollm2
 from circuitlang.runtime.smollm2 import WEIGHTS, ensure_smollm2, is_complete
 from circuitlang.runtime.unavailable import ModelUnavailable
@@ -220,8 +220,8 @@ def test_missing_packages_name_the_command(monkeypatch, tmp_path, missing, help)
 @pytest.mark.slow
 def test_the_real_model_passes_its_invariants():
     """Converts for real when that was not done before; about a minute, then seconds."""
-    from circuitlang.language.edges import END, NOTHING, Position, uniform
-    from circuitlang.language.models import find
+    from circuitlang.language.graph.edges import END, NOTHING, Position, uniform
+    from circuitlang.language.models.find import find
     from circuitlang.language.spec import Ablation, Metric, ModelReference, Run, TokenScore
     from circuitlang.runtime.invariants import check_invariants
     from circuitlang.runtime.models import load

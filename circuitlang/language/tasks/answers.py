@@ -6,7 +6,6 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from circuitlang.language import syntax
 from circuitlang.language.tasks.mentions import free_names
 from circuitlang.language.tasks.prompt_problems import Problems, quoted
 from circuitlang.language.tasks.task_spec import TaskSpec, TokenSet
@@ -14,6 +13,7 @@ from circuitlang.language.tasks.text import Bindings, Evaluator
 from circuitlang.language.tasks.text_values import identity, shown
 from circuitlang.language.tasks.token_ids import TokenIds
 from circuitlang.language.tasks.tokenizer import PromptTokenizer
+from circuitlang.language.text import syntax
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from circuitlang.language.edges import Layout
+from circuitlang.language.graph.edges import Layout
 from circuitlang.language.prompt import Prompt, PromptSet
 from circuitlang.language.tasks.population import random_stream
 

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from circuitlang.language import syntax
 from circuitlang.language.source import Span
+from circuitlang.language.text import syntax
 
 _BRACES = re.compile(r"\{\{|\}\}|\{[^{}]*\}|\{")
 NAME = re.compile(r"[A-Za-z_]\w*")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from circuitlang.language import syntax
 from circuitlang.language.diagnostics import Diagnostics, Reject, suggestion
-from circuitlang.language.syntax import Expression
 from circuitlang.language.tasks.interpolation import NAME, Hole, name_in, pieces
+from circuitlang.language.text import syntax
+from circuitlang.language.text.syntax import Expression
 
 FUNCTIONS = ("distinct", "token_count", "token_ids", "file", "rows")
 

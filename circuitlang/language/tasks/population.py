@@ -9,13 +9,13 @@ from functools import cached_property
 from math import prod
 from random import Random
 
-from circuitlang.language.syntax import Expression
 from circuitlang.language.tasks.mentions import free_names
 from circuitlang.language.tasks.task_spec import Slot, TaskSpec
 from circuitlang.language.tasks.task_values import slot_values
 from circuitlang.language.tasks.text import Evaluator
 from circuitlang.language.tasks.text_values import Value
 from circuitlang.language.tasks.token_ids import Sequences
+from circuitlang.language.text.syntax import Expression
 
 LARGEST_COUNTED = 200_000
 MOST_ATTEMPTS = 200_000

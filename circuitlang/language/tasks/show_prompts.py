@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from circuitlang.language.edges import END
+from circuitlang.language.graph.edges import END
 from circuitlang.language.prompt import Prompt, PromptSet
 from circuitlang.language.tasks.tokenizer import PromptTokenizer
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from circuitlang.language import syntax
 from circuitlang.language.diagnostics import Diagnostics, Reject, did_you_mean, suggestion
-from circuitlang.language.edges import END
-from circuitlang.language.grammar import TASK_ITEMS
+from circuitlang.language.graph.edges import END
 from circuitlang.language.source import Span
-from circuitlang.language.syntax import Expression
 from circuitlang.language.tasks.mentions import Lookup, Scope, check_names, mentions
 from circuitlang.language.tasks.task_spec import Corruption, Rewrite, Row, Slot, TaskSpec, TokenSet
 from circuitlang.language.tasks.task_values import check_values, slot_values
@@ -17,6 +14,9 @@ from circuitlang.language.tasks.template import Template, parse_template
 from circuitlang.language.tasks.text import Evaluator, Steps
 from circuitlang.language.tasks.token_ids import Sequences
 from circuitlang.language.tasks.tokenizer import NeedsTokenizer
+from circuitlang.language.text import syntax
+from circuitlang.language.text.grammar import TASK_ITEMS
+from circuitlang.language.text.syntax import Expression
 
 __all__ = ["TaskSpec", "resolve_task"]
 

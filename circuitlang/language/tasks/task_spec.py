@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from circuitlang.language.source import Span
-from circuitlang.language.syntax import Expression
 from circuitlang.language.tasks.mentions import Scope
 from circuitlang.language.tasks.template import Template
 from circuitlang.language.tasks.text_values import Value
 from circuitlang.language.tasks.token_ids import Sequences, TokenIds
+from circuitlang.language.text.syntax import Expression
 
 Row = tuple[Value, ...]
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Hashable
 from functools import partial
 
 from circuitlang.language.diagnostics import Diagnostics, Reject
-from circuitlang.language.syntax import Expression
 from circuitlang.language.tasks.task_spec import Rewrite, Row, TaskSpec
 from circuitlang.language.tasks.template import Template
 from circuitlang.language.tasks.text import Bindings, Evaluator
 from circuitlang.language.tasks.text_values import Value, identity, kind, printed
 from circuitlang.language.tasks.token_ids import Sequences, TokenIds
 from circuitlang.language.tasks.tokenizer import NeedsTokenizer
+from circuitlang.language.text.syntax import Expression
 
 
 def slot_values(

@@ -8,14 +8,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from circuitlang.language import syntax
 from circuitlang.language.diagnostics import Diagnostics, suggestion
-from circuitlang.language.edges import END
-from circuitlang.language.grammar import RESERVED
+from circuitlang.language.graph.edges import END
 from circuitlang.language.source import Span
 from circuitlang.language.tasks.interpolation import NAME, Hole, pieces, place
 from circuitlang.language.tasks.text_values import Value
 from circuitlang.language.tasks.token_ids import TokenIds
+from circuitlang.language.text import syntax
+from circuitlang.language.text.grammar import RESERVED
 
 _NODE = re.compile(r"[am]\d+")
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from circuitlang.language import syntax
 from circuitlang.language.diagnostics import Diagnostics, Reject
 from circuitlang.language.source import Span
-from circuitlang.language.syntax import Expression
 from circuitlang.language.tasks.data_files import LONGEST_LIST, LONGEST_TEXT, DataFiles
 from circuitlang.language.tasks.interpolation import Hole, name_in, pieces
 from circuitlang.language.tasks.mentions import Scope, unknown_function, unknown_name
@@ -26,6 +24,8 @@ from circuitlang.language.tasks.text_values import (
 from circuitlang.language.tasks.token_id_calls import read_ids, sequences
 from circuitlang.language.tasks.token_ids import TokenIds
 from circuitlang.language.tasks.tokenizer import NeedsTokenizer
+from circuitlang.language.text import syntax
+from circuitlang.language.text.syntax import Expression
 
 LARGEST_LIST = 20_000_000
 MOST_STEPS = 10_000_000

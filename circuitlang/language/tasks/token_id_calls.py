@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from circuitlang.language import syntax
 from circuitlang.language.diagnostics import Diagnostics
 from circuitlang.language.source import Span
 from circuitlang.language.tasks.text_values import Number, Value, kind, printed
 from circuitlang.language.tasks.token_ids import Sequences
+from circuitlang.language.text import syntax
 
 LONGEST_SEQUENCE = 4_096
 # As tables write ids: `262`, or `[262, 290]`.
