@@ -193,7 +193,7 @@ def test_positions_need_the_tokenizer(tmp_path: Path) -> None:
     (task,) = planned(path).tasks
     assert (task.runs, task.chunks, task.flops) == (3, (), 0)
     assert "A1" in (task.unplanned or "")
-    assert "positions need the tokenizer" in invoke("plan", path)[1]
+    assert "only the tokenizer tells where `A1` is" in invoke("plan", path)[1]
 
 
 @pytest.mark.usefixtures("no_models")

@@ -200,7 +200,7 @@ def task_cost(work: Work, budget: int, chunk: int | None) -> TaskCost:
     try:
         pieces = list(planner(work.model, work.left, prompts, budget, chunk).pieces())
     except UnresolvedPosition as problem:
-        return replace(found, unplanned=str(problem))
+        return replace(found, unplanned=f"only the tokenizer tells where `{problem.position}` is")
     others = {run.ablation for run in left if run.ablation and run.ablation.is_run}
     forwards = 1 + len(others) + sum(run.ablation is not None for run in left)
     references = _references(left, work.drawn)

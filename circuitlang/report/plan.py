@@ -135,7 +135,7 @@ def _task(task: TaskPlanForm, document: PlanDocument) -> Iterator[str]:
         each_assumed = task.tokens // task.prompts
         yield f"  assumed      {each_assumed} tokens a prompt: its tokenizer is not on this machine"
     if task.unplanned:
-        yield f"  not planned  positions need the tokenizer: {task.unplanned}"
+        yield f"  not planned  {task.unplanned}"
     if task.stored:
         yield f"  stored       {task.stored} runs"
     if not task.chunks:
