@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from circuitlang import pipeline
 from circuitlang.front import Front, Options, Silent, draw_prompts, fetched_front, resolve_file
 from circuitlang.language.diagnostics import Diagnostic, Diagnostics
+from circuitlang.language.prompt import Prompt, PromptSet
 from circuitlang.language.resolve import resolve_expression
 from circuitlang.language.source import Span
 from circuitlang.language.spec import Mean, Metric, Run
@@ -85,6 +87,14 @@ def session(spec: LoadedSpec | str | Path, **options: Any) -> Session:
     return Session(spec if isinstance(spec, LoadedSpec) else load(spec), **options)
 
 
+def prepared(spec: LoadedSpec) -> Front:
+    """The spec with its models found and its prompts drawn; raises `SpecError`."""
+    front = fetched_front(spec.path, Options(), Silent())
+    if front.diagnostics.has_errors:
+        raise SpecError(front.found)
+    return front
+
+
 class Session:
     """Keeps models loaded and prompts drawn, and remembers every run it has made.
 
@@ -112,11 +122,14 @@ class Session:
         self.loaded = {}
         self.store.close()
 
-    def F(self, edges: str, **words: str) -> Tensor:  # noqa: N802 - the language's own name
+    def F(  # noqa: N802 - the language's own name
+        self, edges: str, prompts: Sequence[Prompt] | None = None, **words: str
+    ) -> Tensor:
         """The per-prompt numbers behind F, float64, [prompt].
 
         `edges` is any set expression of the spec, such as "ioi - a9.h9"; `words` are context
-        words as text: on, under, by, free, and with_ for `with`. Raises `SpecError`.
+        words as text: on, under, by, free, and with_ for `with`. `prompts`, as
+        `strategies.inputs` gives them, stand in for the sample. Raises `SpecError`.
         """
         from circuitlang.runtime.tensors import tensor
 
@@ -129,6 +142,10 @@ class Session:
         number = found[0][1]
         assert isinstance(number, Mean)
         key = (number.measurement.run, number.measurement.metric)
+        if prompts is not None:
+            self._draw(number, found[0][2])
+            drawn = self.front.prompts[key[0].task, key[0].model.name]
+            return tensor(self._executed(replace(drawn, prompts=tuple(prompts)), *key))
         if key not in self._known:
             self._draw(number, found[0][2])
             self._known[key] = self._values(*key)
@@ -144,8 +161,6 @@ class Session:
 
     def _values(self, run: Run, metric: Metric) -> Any:
         """The numbers of a run, from the store or executed."""
-        from circuitlang.runtime.measure import measure
-
         assert self.front.resolved is not None
         name, asked = run.model.name, {run: (metric,)}
         drawn = self.front.prompts[run.task, name]
@@ -155,9 +170,16 @@ class Session:
             batch.look_up(self.store)
         if not batch.missing:
             return batch.records[batch.keys[run, metric]].values
+        return self._executed(drawn, run, metric)
+
+    def _executed(self, drawn: PromptSet, run: Run, metric: Metric) -> Any:
+        from circuitlang.runtime.measure import measure
+
+        name = run.model.name
         if name not in self.loaded:
             self.loaded |= load_models(self.front, [name], self.options, Silent())
         chunk, memory = self.options.chunk, self.options.memory
+        asked = {run: (metric,)}
         return measure(self.loaded[name], drawn, asked, chunk=chunk, memory=memory)[run, metric]
 
     def _raise_errors(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from circuitlang.compiler.collect import measurements, runs_of
 from circuitlang.language.diagnostics import Diagnostic, Diagnostics, suggestion
@@ -24,6 +24,9 @@ from circuitlang.language.spec import Claim, Comparison, ModelReference, Spec
 
 QUICK_SAMPLE = 32
 LEAST_REFERENCES = 5
+
+if TYPE_CHECKING:
+    from circuitlang.language.tasks.inputs import Inputs
 
 
 class Progress(Protocol):
@@ -345,6 +348,22 @@ def _check_places(front: Front) -> None:
             drawn = front.prompts.get((m.run.task, m.run.model.name))
             if drawn is not None:
                 checks.check(m, drawn, span)
+
+
+def inputs_of(front: Front, task: str, model: ModelReference) -> Inputs:
+    """Every prompt that a task allows, for a model whose tokenizer is at hand."""
+    from circuitlang.language.tasks.inputs import Inputs
+    from circuitlang.language.tasks.tokenizer import PromptTokenizer
+
+    assert front.resolved is not None
+    found = front.resolved.found[model.name]
+    return Inputs(
+        front.resolved.tasks[task],
+        PromptTokenizer.open(found.tokenizer),
+        found.bos_token if model.bos else None,
+        model.shape.context,
+        model.shape.vocab,
+    )
 
 
 def donors_used(front: Front) -> dict[tuple[str, str], tuple[int, Span]]:

@@ -117,7 +117,7 @@ _OPERATORS = {
 } - _SEPARATORS
 _TRUTH = {"yes", "no"}
 _OPERATOR_WORDS = {"and", "in"}
-_DEFINING = {*STATEMENTS, *TASK_ITEMS, "as"} - {"where"}
+_DEFINING = {*STATEMENTS, *TASK_ITEMS, "as"} - {"where", "counterexample"}
 _STATEMENT = {*_DEFINING, *CIRCUIT_ITEMS, "where"}
 
 _NAME = _PATTERNS["NAME"]

@@ -7,7 +7,7 @@ invariants of the checks that measured it. Where all is stored, no model is load
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import chain, zip_longest
@@ -21,16 +21,18 @@ from circuitlang.compiler.collect import (
     collect,
     expand_examples,
     has_search,
+    measurements,
 )
 from circuitlang.compiler.draws import per_draw
-from circuitlang.front import Front, Options, Progress, model_span, pairs_used
+from circuitlang.front import Front, Options, Progress, inputs_of, model_span, pairs_used
 from circuitlang.language.diagnostics import Reject
 from circuitlang.language.models.find import Found
-from circuitlang.language.prompt import PromptSet
+from circuitlang.language.prompt import Prompt, PromptSet
 from circuitlang.language.resolve import Resolved
 from circuitlang.language.spec import Metric, ModelReference, Run, TokenScore
 
 if TYPE_CHECKING:
+    from circuitlang.falsify import Hunt
     from circuitlang.runtime.models import LoadedModel
     from circuitlang.store import Invariant, Record, Store
 
@@ -82,7 +84,7 @@ class Measured:
     `executed` counts the runs that were executed for it, and `stored` the asked ones whose
     numbers all came from the store. The noise of a metric is at least its difference in the
     comparison, where there is one. `held_out` are the prompts of the tasks that were searched on
-    which the found members are decided.
+    which the found members are decided, and `hunts` what searches for prompts came to, by formula.
     """
 
     resolved: Resolved
@@ -96,6 +98,7 @@ class Measured:
     stored: int
     comparison: Comparison | None = None
     held_out: Mapping[str, list[int]] = field(default_factory=dict)
+    hunts: Mapping[Any, Hunt] = field(default_factory=dict)
 
 
 class Batch:
@@ -371,14 +374,18 @@ def measured_front(front: Front, options: Options, progress: Progress) -> Measur
     if front.resolved is None or front.diagnostics.has_errors:
         return None
     counts = {task: len(drawn.prompts) for (task, _), drawn in front.prompts.items()}
-    front.asked = tuple((expand_examples(form, counts), span) for form, span in front.asked)
+    written = front.asked
+    front.asked = tuple((expand_examples(form, counts), span) for form, span in written)
     loaded: dict[str, LoadedModel] = {}
     try:
         with closing(open_store(front, options)) as store:
             held_out, tried = _found_members(front, options, progress, store, loaded)
             needed = needed_runs(front, (form for form, _ in front.asked))
             measured = measure_all(front, needed, options, progress, store, loaded)
-            return replace(measured, held_out=held_out, executed=measured.executed + tried)
+            hunts = _hunts(front, written, measured, options, progress, store, loaded)
+            return replace(
+                measured, held_out=held_out, hunts=hunts, executed=measured.executed + tried
+            )
     except Reject:
         return None
     except ModelUnavailable as problem:
@@ -428,6 +435,99 @@ def _found_members(
     found = with_members(forms, measure, progress.stage)
     front.asked = tuple((form, span) for form, (_, span) in zip(found, front.asked, strict=True))
     return {task: rest for task, (_, rest) in parts.items()}, executed
+
+
+def _hunts(
+    front: Front,
+    written: Sequence[tuple[Any, Any]],
+    measured: Measured,
+    options: Options,
+    progress: Progress,
+    store: Store,
+    loaded: dict[str, LoadedModel],
+) -> dict[Any, Hunt]:
+    """What was found of each formula about every prompt of a task, by the expanded formula.
+
+    `written` are the formulas before they were expanded.
+    """
+    from circuitlang.falsify import hunt, is_hunted, worst_first
+    from circuitlang.judgement.decide import node_of
+    from circuitlang.judgement.estimator import Estimator
+
+    assert front.resolved is not None
+    hunted = [(w, e) for (w, _), (e, _) in zip(written, front.asked, strict=True) if is_hunted(w)]
+    if not hunted:
+        return {}
+    estimator = Estimator(sample_of(measured, options.seed))
+    found: dict[Any, Hunt] = {}
+    for form, expanded in dict(hunted).items():
+        run = next(measurements(form)).run
+        drawn = front.prompts[run.task, run.model.name]
+        members = [(name, node_of(f, estimator, "prompts")) for name, f in expanded.members]
+        progress.stage(f"{run.task}: searching for a prompt that refutes `{form.domain}`")
+
+        def measure(form: Any, prompts: Sequence[Prompt], drawn: PromptSet = drawn) -> Any:
+            some = replace(drawn, prompts=tuple(prompts), population=None, enumerated=False)
+            return _measured_inputs(front, form, some, measured, options, progress, store, loaded)
+
+        found[expanded] = hunt(
+            form,
+            inputs_of(front, run.task, run.model),
+            measure,
+            drawn,
+            worst_first(members),
+            seed=options.seed or 0,
+        )
+    return found
+
+
+def _measured_inputs(
+    front: Front,
+    form: Any,
+    drawn: PromptSet,
+    measured: Measured,
+    options: Options,
+    progress: Progress,
+    store: Store,
+    loaded: dict[str, LoadedModel],
+) -> Any:
+    """The numbers of one formula on other prompts than the sample's, with the sample's noise."""
+    import numpy as np
+
+    from circuitlang.judgement.sample import Sample
+    from circuitlang.runtime.measure import measure
+    from circuitlang.store import Record
+
+    assert front.resolved is not None
+    requests: dict[Run, dict[Metric, None]] = {}
+    for m in measurements(form):
+        requests.setdefault(m.run, {})[m.metric] = None
+    asked = {run: tuple(metrics) for run, metrics in requests.items()}
+    model = next(iter(asked)).model
+    content = content_of(front.resolved.found[model.name], store)
+    batch = Batch(model, content, drawn, asked, options.device)
+    if not options.fresh:
+        batch.look_up(store)
+    if missing := batch.missing:
+        if model.name not in loaded:
+            loaded |= load_models(front, [model.name], options, progress)
+        values = measure(
+            loaded[model.name], drawn, missing, chunk=options.chunk, memory=options.memory
+        )
+        records = {
+            batch.keys[key]: Record(vector, measured.noise[key[1]], ())
+            for key, vector in values.items()
+        }
+        batch.records |= records
+        if content is not None:
+            store.write(records)
+    return Sample(
+        templates={drawn.task: np.array([p.template for p in drawn.prompts])},
+        values={key: batch.records[digest].values for key, digest in batch.keys.items()},
+        noise=measured.noise,
+        slots={drawn.task: tuple(p.slots for p in drawn.prompts)},
+        seed=options.seed or 0,
+    )
 
 
 def held_out(measured: Measured, sample: Any) -> Any:

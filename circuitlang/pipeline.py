@@ -99,6 +99,7 @@ def check(path: Path, options: Options, progress: Progress) -> Outcome:
     measured = measured_front(front, options, progress)
     if measured is None:
         return Outcome(path, front, time.monotonic() - started)
+    from circuitlang.falsify import refuted
     from circuitlang.judgement.decide import estimate_report, judge
     from circuitlang.judgement.estimator import Estimator
 
@@ -109,7 +110,8 @@ def check(path: Path, options: Options, progress: Progress) -> Outcome:
     reports = () if options.claims else measured.resolved.spec.reports
     sample = sample_of(measured, options.seed)
     found = preconditions(measured)
-    results = judge(claims, sample, found, held_out=held_out(measured, sample))
+    decided = judge(claims, sample, found, held_out=held_out(measured, sample))
+    results = refuted(claims, decided, measured.hunts)
     estimator = Estimator(sample)
     estimates = tuple((r, estimate_report(r, estimator)) for r in reports)
     return Outcome(path, front, time.monotonic() - started, measured, results, found, estimates)

@@ -18,6 +18,7 @@ from circuitlang.judgement.decide import UnsupportedError, node_of
 from circuitlang.judgement.estimator import Estimator
 from circuitlang.judgement.sample import Sample
 from circuitlang.language.formulas.drawn import Member, Subsets
+from circuitlang.language.graph.architecture import bits
 from circuitlang.language.prompt import PromptSet
 from circuitlang.language.spec import Both, Formula, Quantified, Search
 from circuitlang.language.tasks.population import random_stream
@@ -78,12 +79,13 @@ def restricted(sample: Sample, rows: Mapping[str, Rows]) -> Sample:
 class Scored:
     """The members that one search has looked at: number of the bits or the draw -> score.
 
-    `final` are those among which it chooses.
+    `final` are those among which it chooses, beside `first`, which it decides in any case.
     """
 
     scores: dict[int, float] = field(default_factory=dict)
     members: dict[int, Member] = field(default_factory=dict)
     final: list[int] = field(default_factory=list)
+    first: list[Member] = field(default_factory=list)
 
     def note(self, keys: Sequence[int], members: Sequence[Member], scores: Sequence[float]) -> None:
         self.members |= zip(keys, members, strict=True)
@@ -92,12 +94,19 @@ class Scored:
     def best(self, number: int) -> list[Member]:
         """The final members with the highest scores."""
         known = [k for k in dict.fromkeys(self.final) if self.scores[k] > -math.inf]
-        return [self.members[k] for k in sorted(known, key=lambda k: -self.scores[k])[:number]]
+        found = [self.members[k] for k in sorted(known, key=lambda k: -self.scores[k])]
+        named = {label: (value, label) for value, label in (*self.first, *found)}
+        return list(named.values())[: max(number, len(self.first))]
 
 
 def draw(search: Search, scored: Scored) -> Strategy:
     """`budget` members at random."""
-    members = search.candidates.members(dict(search.parameters)["budget"], search.seed)
+    base, budget = search.candidates, dict(search.parameters)["budget"]
+    if isinstance(base, Subsets):
+        scored.final = base.masks(budget, search.seed)
+        yield from _look(base, scored.final, scored)
+        return
+    members = base.members(budget, search.seed)
     scored.final = list(range(len(members)))
     scored.note(scored.final, members, (yield members))
 
@@ -132,6 +141,41 @@ def _look(base: Subsets, keys: Sequence[int], scored: Scored) -> Strategy:
     if new:
         members = [base.member(key) for key in new]
         scored.note(new, members, (yield members))
+
+
+def smallest(search: Search, scored: Scored) -> Strategy:
+    """Takes parts out of the worst set as long as what is left violates, to show what matters in it.
+
+    Halves first, then ever smaller shares (Zeller and Hildebrandt 2002). At most as many sets are
+    tried as the search has looked at already.
+    """
+    base, left = search.candidates, len(scored.scores)
+    if not isinstance(base, Subsets) or not scored.final:
+        return
+    worst, shares = max(scored.final, key=lambda key: scored.scores[key]), 2
+    while scored.scores[worst] > 0 and 1 < worst.bit_count() and left > 0:
+        parts = list(bits(worst))
+        shares = min(shares, len(parts))
+        tries = [worst - sum(1 << i for i in parts[s::shares]) for s in range(shares)][:left]
+        left -= len(tries)
+        yield from _look(base, tries, scored)
+        violating = [key for key in tries if scored.scores[key] > 0]
+        if violating:
+            worst, shares = max(violating, key=lambda key: scored.scores[key]), max(2, shares - 1)
+        elif shares == len(parts):
+            break
+        else:
+            shares *= 2
+    if scored.scores[worst] > 0:
+        scored.first = [*scored.first, base.member(worst, whole=True)]
+
+
+def strategy(search: Search, scored: Scored, kind: str) -> Strategy:
+    """Earlier counterexamples first, then the search, then the smallest set that it comes to."""
+    scored.first = list(search.replayed)
+    yield from STRATEGIES[search.strategy](search, scored)
+    if kind == "forall":
+        yield from smallest(search, scored)
 
 
 STRATEGIES: dict[str, Callable[[Search, Scored], Strategy]] = {"search": draw, "greedy": greedy}
@@ -178,7 +222,7 @@ def _run(
     asked: dict[Quantified, list[Member]] = {}
     for q in open_:
         assert q.search is not None
-        running[q] = STRATEGIES[q.search.strategy](q.search, looked[q])
+        running[q] = strategy(q.search, looked[q], q.kind)
         asked[q] = next(running[q])
     while asked:
         tried = sum(len(one.scores) for one in looked.values()) + sum(map(len, asked.values()))

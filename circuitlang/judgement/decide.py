@@ -181,13 +181,9 @@ def _judged(
         decision = replace(
             decision, verdict=INVALID, reason=reason, n_to_decide=None, power_note=None
         )
-    verdict = decision.verdict
-    as_expected = None if claim.expect is None else verdict == claim.expect[0]
-    ok = verdict == HOLDS if as_expected is None else as_expected
     return ClaimResult(
-        claim.name, claim.kind, claim.sentence, claim.written, target, verdict, decision,
-        claim.expect, as_expected, ok,
-    )  # fmt: skip
+        claim.name, claim.kind, claim.sentence, claim.written, target, decision, claim.expect
+    )
 
 
 def _why_invalid(

@@ -19,7 +19,8 @@ class Decision:
     (`unit`) and has 80% power; None with `power_note` when no number of them would help.
     A quantifier shows its `worst` member (for exists, the strongest) and lists all in `members`;
     `failed` names those refuted after Holm's correction. `looked_at` counts the members behind a
-    claim about more of them: those drawn, or those that a search tried.
+    claim about more of them: those drawn, or those that a search tried. `counterexample` is the
+    simplest of them that refutes the claim, as a spec can say it.
     """
 
     verdict: str
@@ -41,6 +42,7 @@ class Decision:
     worst: str | None = None
     companions: tuple[tuple[str, float], ...] = ()
     looked_at: int | None = None
+    counterexample: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,22 @@ class ClaimResult:
     sentence: str | None
     written: str
     target: str
-    verdict: str
     decision: Decision
     expectation: tuple[str, str] | None
-    as_expected: bool | None
-    ok: bool
+
+    @property
+    def verdict(self) -> str:
+        return self.decision.verdict
+
+    @property
+    def as_expected(self) -> bool | None:
+        """Whether the verdict is the expected one; None where nothing is expected."""
+        return None if self.expectation is None else self.verdict == self.expectation[0]
+
+    @property
+    def ok(self) -> bool:
+        """Whether it holds, or comes out as expected."""
+        return self.verdict == HOLDS if self.as_expected is None else self.as_expected
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,7 @@ TITLES = {
     "CL315": "a metric of two directions",
     "CL316": "a domain too large to list, used as a list",
     "CL317": "too few members for the share that is claimed",
+    "CL318": "a counterexample of what no member refutes",
     "CL401": "a circuit that is most of the model",
     "CL402": "a corruption that keeps the answer",
     "CL403": "zeros as ablation without a reason",

@@ -165,7 +165,7 @@ class _Resolver:
         evaluator = Evaluator(definitions)
         env = Environment(known, {}, {})
         circuits, groups = self._evaluate_definitions(evaluator, env)
-        resolver = ClaimResolver(evaluator, env)
+        resolver = ClaimResolver(evaluator, env, self.each(syntax.Counterexample))
         claims = [c for s in self.each(syntax.Claim) if (c := resolver.claim(s))]
         reports = [r for s in self.each(syntax.Report) if (r := resolver.report(s))]
         self._expect_claims()
@@ -487,6 +487,15 @@ class _Resolver:
                     ((seen[s.name].part(s.name), "The first is here:"),),
                 )
             seen[s.name] = s.span
+        claims = [s.name for s in self.each(syntax.Claim)]
+        for c in self.each(syntax.Counterexample):
+            if c.claim not in claims and not self._unread("claim"):
+                self.diagnostics.error(
+                    "CL101",
+                    f"No claim is called `{c.claim}`.",
+                    c.span.part(c.claim),
+                    suggestion(c.claim, claims) or f"the claims are {', '.join(claims) or 'none'}",
+                )
         if not seen and self.file.statements and not self._unread("claim"):
             self.diagnostics.warn(
                 "CL103",
@@ -502,6 +511,23 @@ def _setting_help(name: str) -> str | None:
     if name in ("bos", "revision"):
         return f'`{name}` belongs into a model: `model "..." {{ {name} ... }}`'
     return None
+
+
+def labels_of(text: str, resolved: Resolved) -> tuple[str, ...] | None:
+    """How a spec writes each member of a set or list of sets; None when it has errors."""
+    diagnostics = resolved.definitions.diagnostics
+    e = parse_expression(Source("expression", text, resolved.source.folder), diagnostics)
+    if e is None:
+        return None
+    evaluator = Evaluator(resolved.definitions)
+    env = Environment(next(iter(resolved.spec.models.values())), {}, {})
+    try:
+        with shallow(diagnostics, e.span):
+            inlined = ClaimResolver(evaluator, env).inlined(e, ())
+            members = evaluator.listed(inlined, evaluator.value(inlined, env), env)
+    except Reject:
+        return None
+    return tuple(label for _, label in members)
 
 
 def resolve_expression(text: str, resolved: Resolved) -> tuple[tuple[str, Any, Span], ...]:

@@ -309,7 +309,8 @@ class Search:
 
     `strategy` "greedy" grows sets: `runs` chains of `steps`, each trying `width` additions.
     "search" draws `budget` members. `seed` starts what is drawn, `instantiate` gives the formula
-    of a member under a label and may raise `Reject`, and `first` is that of one member.
+    of a member under a label and may raise `Reject`, and `first` is that of one member. `replayed`
+    are members that refuted the claim before, with their labels.
     """
 
     strategy: str
@@ -318,6 +319,7 @@ class Search:
     seed: int
     first: Formula
     instantiate: Callable[[Any, str], Formula] = field(compare=False, repr=False)
+    replayed: tuple[tuple[Any, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -327,7 +329,8 @@ class Quantified:
     `extent` says what the members are of the domain: "all" of it; "drawn", a random sample;
     "prompts", those of the sample, which are all where the task is enumerated; "found", chosen by
     `search` and none before it has run, with `tried` the number of members it looked at.
-    At most `limit` prompts are looked at.
+    At most `limit` prompts of the sample are looked at, and beyond it at most `budget`, those with
+    the texts `counterexamples` before any other.
     """
 
     kind: str
@@ -339,6 +342,8 @@ class Quantified:
     limit: int | None = None
     search: Search | None = None
     tried: int | None = None
+    budget: int = 0
+    counterexamples: tuple[str, ...] = ()
 
 
 Formula = Comparison | Within | Both | Quantified

@@ -16,6 +16,7 @@ STATEMENT_WORDS = {
     "claim": "a condition that the check decides",
     "assume": "a precondition: where it does not hold, every claim is invalid",
     "report": "a number or a list of numbers to print, without a threshold",
+    "counterexample": "a member that refuted a claim: it is looked at first, ever after",
     "default": "context words for the whole file; the innermost word wins",
 }
 TASK_WORDS = {

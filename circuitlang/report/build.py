@@ -173,6 +173,7 @@ def claim_form(result: ClaimResult) -> ClaimForm:
         members=tuple(_members(d)),
         companions=dict(d.companions),
         looked_at=d.looked_at,
+        counterexample=d.counterexample,
     )
 
 

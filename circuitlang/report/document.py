@@ -176,6 +176,9 @@ class ClaimForm(Form):
         default=None,
         description="of a claim about more members than these: how many were drawn or searched",
     )
+    counterexample: str | None = Field(
+        default=None, description="the simplest member known to refute the claim, as a spec says it"
+    )
 
 
 class ReportForm(Form):

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from circuitlang.language.formulas.inline import count
+from circuitlang.language.text.unparse import quoted
 from circuitlang.report.document import AgainstReferenceForm, CheckDocument, ClaimForm
 
 _STYLE = {
@@ -135,9 +136,16 @@ def explanation(claim: ClaimForm) -> str:
         said.append(claim.reason)
     if claim.n_to_decide:
         said.append(f"about {claim.n_to_decide:,} {claim.unit} would decide it")
+    if claim.counterexample is not None:
+        said.append(f"keep it with `{counterexample_line(claim)}`")
     if claim.expected and claim.ok and claim.expected_reason:
         said.append(f"expected: {claim.expected_reason}")
     return "; ".join(said)
+
+
+def counterexample_line(claim: ClaimForm) -> str:
+    """What a spec says so that the member is looked at first from now on."""
+    return f"counterexample {claim.name} {quoted(claim.counterexample or '')}"
 
 
 def _which(claim: ClaimForm) -> str:

@@ -129,6 +129,7 @@ CLAUSES = _clauses(EXPRESSIONS)
 STATEMENTS = st.one_of(
     st.builds(syntax.SpecHeader, NAMES, TEXTS, HERE),
     st.builds(syntax.Import, TEXTS, NAMES, HERE),
+    st.builds(syntax.Counterexample, NAMES, TEXTS, HERE),
     st.builds(syntax.Model, st.none() | NAMES, TEXTS, several(SETTINGS), HERE),
     st.builds(syntax.Task, NAMES, several(TASK_LINES), HERE),
     st.builds(syntax.Circuit, NAMES, several(EDGES), st.none(), HERE),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from circuitlang.language import spec as forms
@@ -19,7 +22,9 @@ from circuitlang.language.formulas.values import (
     weight,
 )
 from circuitlang.language.graph import sets
+from circuitlang.language.source import Source
 from circuitlang.language.text import syntax
+from circuitlang.language.text.parse import parse_expression
 from circuitlang.language.text.unparse import unparse
 
 Reported = (*Numbers, forms.MemberShare)
@@ -30,8 +35,14 @@ EXPECTATIONS = ("fails", "undecided", "survived")
 class ClaimResolver:
     """Claims, reports and loose expressions against one evaluator."""
 
-    def __init__(self, evaluator: Evaluator, env: Environment) -> None:
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        env: Environment,
+        counterexamples: Iterable[syntax.Counterexample] = (),
+    ) -> None:
         self.evaluator, self.env = evaluator, env
+        self.counterexamples = tuple(counterexamples)
         self.definitions = evaluator.definitions
         self.diagnostics = evaluator.diagnostics
 
@@ -39,7 +50,7 @@ class ClaimResolver:
         try:
             with shallow(self.diagnostics, s.span):
                 target = self._target(s.clauses)
-                formula = self.formula(s.formula, s.clauses)
+                formula = self._replaying(s, self.formula(s.formula, s.clauses))
         except Reject:
             return None
         if s.expect is not None and s.kind == "assume":
@@ -68,6 +79,42 @@ class ClaimResolver:
             (s.expect[0], s.expect[1]) if s.expect else None,
             unparse(s.formula),
             s.span,
+        )
+
+    def _own(self, s: syntax.Claim) -> list[syntax.Counterexample]:
+        return [c for c in self.counterexamples if c.claim == s.name]
+
+    def _replaying(self, s: syntax.Claim, formula: Any) -> Any:
+        """The formula with its counterexamples among the members of its search."""
+        own = self._own(s)
+        if own and not (isinstance(formula, forms.Quantified) and formula.kind == "forall"):
+            raise self.diagnostics.reject(
+                "CL318",
+                f"`{s.name}` claims nothing of every member of a domain, so no member refutes it.",
+                own[0].span,
+                "delete it, or claim `forall x in inputs(task): ...` or `forall K in subsets(...): ...`",
+            )
+        if own and formula.extent == "prompts":
+            return replace(formula, counterexamples=tuple(c.member for c in own))
+        if own and formula.search is not None:
+            members = tuple((self._member(c), c.member) for c in own)
+            return replace(formula, search=replace(formula.search, replayed=members))
+        return formula
+
+    def _member(self, c: syntax.Counterexample) -> Any:
+        """The set that the text of a counterexample denotes, whose mistakes are shown in place."""
+        source = c.span.source
+        start = c.span.start + re.search(r'"+', c.span.text).end()  # type: ignore[union-attr]
+        before = re.sub(r"[^\n]", " ", source.text[:start])
+        text = Source(source.name, before + c.member, source.folder)
+        e = parse_expression(text, self.diagnostics)
+        if e is None:
+            raise Reject
+        value = self.evaluator.value(self.inlined(e, ()), self.env)
+        if isinstance(value, (Nodes, Edges)):
+            return value
+        raise self.evaluator.fail(
+            "CL318", f"This is {kind(value)}, not a set.", e, 'write for example `"a9.h6 + a9.h9"`'
         )
 
     def formula(self, e: syntax.Expression, clauses: tuple[syntax.Clause, ...]) -> Any:

@@ -114,17 +114,26 @@ class Subsets(Drawable):
         return max(1, len(self.base))
 
     def drawn(self, random: Random) -> Iterator[Member]:
+        return map(self.member, self._masks(random))
+
+    def masks(self, number: int, seed: int) -> list[int]:
+        """The members that `members` gives, as bits over `base`."""
+        stream = self._masks(random_stream(seed, "members", self.content))
+        return list(islice(stream, min(number, self.size)))
+
+    def _masks(self, random: Random) -> Iterator[int]:
         seen: set[int] = set()
         while len(seen) < self.size:
             mask = random.getrandbits(len(self.base)) if self.base else 0
             if mask not in seen:
                 seen.add(mask)
-                yield self.member(mask)
+                yield mask
 
-    def member(self, mask: int) -> Member:
-        """The subset of the parts whose bits are set."""
+    def member(self, mask: int, *, whole: bool = False) -> Member:
+        """The subset of the parts whose bits are set; `whole` names all of them."""
         chosen = [self.base[i] for i in bits(mask)]
-        return _union([value for value, _ in chosen]), _named([label for _, label in chosen])
+        labels = [label for _, label in chosen]
+        return _union([v for v, _ in chosen]), " + ".join(labels) if whole else _named(labels)
 
 
 @dataclass(frozen=True)

@@ -197,7 +197,17 @@ class Iteration(SetExpressions):
         body = self.formula(e.body, replace(env, each=True).bind(e.names, data, variable))
         extent = "prompts" if domain.whole else "all"
         members = ((f"${variable}", body),)
-        return Quantified(e.kind, variable, name, members, level, extent, domain.limit)
+        searched = e.kind == "forall" and domain.whole
+        return Quantified(
+            e.kind,
+            variable,
+            name,
+            members,
+            level,
+            extent,
+            domain.limit,
+            budget=domain.budget if searched else 0,
+        )
 
     def _over_members(
         self, e: syntax.Quantifier, domain: Any, level: float | None, env: Environment

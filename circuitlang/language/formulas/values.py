@@ -125,12 +125,14 @@ class Data:
 class ExampleDomain:
     """The sampled prompts of `data`, one by one, `limit` at most.
 
-    With `whole` all prompts of `data` are meant, and the sampled ones are looked at.
+    With `whole` all prompts of `data` are meant; the sampled ones are looked at, and so many more
+    as `budget` says are searched for one that refutes the claim.
     """
 
     data: Data
     whole: bool = False
     limit: int | None = None
+    budget: int = 0
 
 
 Formulas = (Comparison, Within, Both, Quantified)

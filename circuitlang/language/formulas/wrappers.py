@@ -110,7 +110,7 @@ def paths_of(ev: Evaluator, e: syntax.Call, env: Environment) -> Paths:
 
 def inputs_of(ev: Evaluator, e: syntax.Call, env: Environment) -> ExampleDomain:
     found = examples_of(ev, e, env)
-    return replace(found, whole=True)
+    return replace(found, whole=True, budget=BUDGET)
 
 
 # ---------------------------------------------------------------- wrappers
@@ -133,7 +133,7 @@ def random_of(ev: Evaluator, e: syntax.Call, env: Environment) -> Items | Exampl
 def search_of(ev: Evaluator, e: syntax.Call, env: Environment) -> Items | ExampleDomain | Searched:
     domain, given = _domain(ev, e, env), _parameters(ev, e, env, {"budget": BUDGET})
     if isinstance(domain, ExampleDomain):
-        return _limited(ev, e, domain, given["budget"])
+        return _beyond(ev, e, domain, given["budget"])
     return _searched(ev, e, Searched(domain, "search", tuple(given.items())), env)
 
 
@@ -198,8 +198,7 @@ def _check_cost(ev: Evaluator, e: Expression, domain: Drawable, number: int) -> 
         )
 
 
-def _limited(ev: Evaluator, e: syntax.Call, domain: ExampleDomain, number: int) -> ExampleDomain:
-    """So many of the sampled prompts, which are a random sample already."""
+def _check_whole(ev: Evaluator, e: syntax.Call, domain: ExampleDomain) -> None:
     if not domain.whole:
         task = domain.data.task
         raise ev.fail(
@@ -208,6 +207,24 @@ def _limited(ev: Evaluator, e: syntax.Call, domain: ExampleDomain, number: int) 
             e.arguments[0],
             f"write `forall x in examples: ...`, or `{e.name.text}(inputs({task}), ...)`",
         )
+
+
+def _beyond(ev: Evaluator, e: syntax.Call, domain: ExampleDomain, budget: int) -> ExampleDomain:
+    """The sampled prompts, and so many others."""
+    _check_whole(ev, e, domain)
+    if budget > LARGEST_EXPANSION:
+        raise ev.fail(
+            "CL302",
+            f"This search looks at up to {budget:,} prompts; the limit is {LARGEST_EXPANSION:,}.",
+            e,
+            "ask for less",
+        )
+    return replace(domain, budget=budget)
+
+
+def _limited(ev: Evaluator, e: syntax.Call, domain: ExampleDomain, number: int) -> ExampleDomain:
+    """So many of the sampled prompts, which are a random sample already."""
+    _check_whole(ev, e, domain)
     sample = ev.definitions.task(domain.data.task, e).sample
     if number > sample:
         ev.diagnostics.warn(
@@ -216,7 +233,7 @@ def _limited(ev: Evaluator, e: syntax.Call, domain: ExampleDomain, number: int) 
             e.span,
             f"write `sample {number}` in the task",
         )
-    return replace(domain, limit=number)
+    return replace(domain, limit=number, budget=0)
 
 
 # ---------------------------------------------------------------- arguments

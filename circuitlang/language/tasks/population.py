@@ -46,7 +46,15 @@ class Population:
 
     @classmethod
     def of(cls, task: TaskSpec, evaluator: Evaluator) -> Population:
-        """Raises `Reject`, as evaluation does."""
+        """Counted where the slot product is small enough. Raises `Reject`, as evaluation does."""
+        found = cls.uncounted(task, evaluator)
+        if found.product > LARGEST_COUNTED:
+            return found
+        return replace(found, counted=tuple(found._members()))
+
+    @classmethod
+    def uncounted(cls, task: TaskSpec, evaluator: Evaluator) -> Population:
+        """Without the numbers of its members. Raises `Reject`, as evaluation does."""
         slots = tuple(_for_model(slot, evaluator) for slot in task.slots)
         levels: list[list[Expression]] = [[] for _ in range(len(slots) + 1)]
         for condition in task.conditions:
@@ -55,11 +63,11 @@ class Population:
                 (i for i, s in enumerate(slots, 1) if used.intersection(s.names)), default=0
             )
             levels[level].append(condition)
-        open_population = cls(slots, tuple(map(tuple, levels)), evaluator)
-        if open_population.product > LARGEST_COUNTED:
-            return open_population
-        counted = tuple(open_population._members())
-        return replace(open_population, counted=counted)
+        return cls(slots, tuple(map(tuple, levels)), evaluator)
+
+    def allows(self, bound: Assignment) -> bool:
+        """Whether a value for every slot satisfies all conditions."""
+        return all(self._holds(level, bound) for level in range(len(self.levels)))
 
     @cached_property
     def product(self) -> int:
@@ -123,8 +131,7 @@ class Population:
                 continue
             seen.add(code)
             self.evaluator.spend(len(self.slots), self.slots[0].span)
-            bound = self.assignment(code)
-            if all(self._holds(level, bound) for level in range(len(self.levels))):
+            if self.allows(self.assignment(code)):
                 misses = 0
                 yield code
 

@@ -163,6 +163,10 @@ class Builder:
             self.span(t),
         )
 
+    def counterexample(self, t: Any) -> syntax.Counterexample:
+        claim, member = t.children
+        return syntax.Counterexample(str(claim), unescape(member), self.span(t))
+
     def default(self, t: Any) -> syntax.Default:
         return syntax.Default(self.each(t.children), self.span(t))
 

@@ -27,6 +27,7 @@ STATEMENTS = [
     "claim",
     "assume",
     "report",
+    "counterexample",
     "default",
 ]
 TASK_ITEMS = ["slot", "tokens", "prompt", "corrupt", "where"]

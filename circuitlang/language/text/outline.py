@@ -78,7 +78,7 @@ def _entry(s: _Part) -> Entry:
             return _edge(source, target)
         case syntax.SpecHeader() | syntax.Import() | syntax.Default() | syntax.Setting():
             return _plain(s)
-        case syntax.Where() | syntax.LiveLine():
+        case syntax.Where() | syntax.LiveLine() | syntax.Counterexample():
             return _plain(s)
         case _:
             return _definition(s)
@@ -90,7 +90,8 @@ def _plain(
     | syntax.Default
     | syntax.Setting
     | syntax.Where
-    | syntax.LiveLine,
+    | syntax.LiveLine
+    | syntax.Counterexample,
 ) -> Entry:
     w = Writer()
     match s:
@@ -105,6 +106,11 @@ def _plain(
             w.string(path)
             w.word("as")
             w.word(name)
+        case syntax.Counterexample(claim, member):
+            w.leaf("counterexample")
+            w.word(claim)
+            w.blank()
+            w.string(member)
         case syntax.Default(clauses):
             w.leaf("default")
             _clauses(w, clauses)

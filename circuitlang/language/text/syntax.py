@@ -303,6 +303,15 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Counterexample:
+    """`member` is a prompt's text, or an expression for a set."""
+
+    claim: str
+    member: str
+    span: Span = _span()
+
+
+@dataclass(frozen=True)
 class Default:
     clauses: tuple[Clause, ...]
     span: Span = _span()
@@ -318,6 +327,7 @@ Statement = (
     | Define
     | Claim
     | Report
+    | Counterexample
     | Default
     | Setting
 )

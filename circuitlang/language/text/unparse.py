@@ -46,6 +46,12 @@ def unparse(expression: Expression, level: int = 0) -> str:
     return flat(writer.pieces)
 
 
+def quoted(value: str) -> str:
+    """The value as a string literal on one line."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
 def clause(c: syntax.Clause) -> str:
     writer = Writer()
     writer.clause(c)
@@ -73,8 +79,7 @@ class Writer:
         return self.leaf(text, kind)
 
     def string(self, value: str) -> Leaf:
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-        return self.leaf(f'"{escaped}"', "STRING")
+        return self.leaf(quoted(value), "STRING")
 
     def blank(self) -> None:
         """The next leaf stands after a blank."""

@@ -25,7 +25,7 @@ def number(spot: Spot) -> Slip | None:
     if token.type == "DOT" and after is not None and after.type == "NUMBER" and spot.touches(1):
         if before is not None and before.type == "DOTS" and spot.touches(0):
             return Slip("A range has two dots.", before, token, "write `..`", spot.replaced(0, 0))
-        if "NUMBER" in spot.expected:
+        if "NUMBER" in spot.expected and "." not in after:
             return Slip(
                 f"`.{after}` is not a number.", token, after, f"write `0.{after}`",
                 spot.replaced(0, 1, like(token, "NUMBER", f"0.{after}", after)),
