@@ -1,12 +1,15 @@
 """The pytest plugin as a user meets it: runs of pytest on folders with specs.
 
-Runs that decide claims are made in this process, where torch is loaded already; they decide on
+In docs/pytest.md `<!-- pytest: OPTIONS -->` before a block says that it is what pytest prints on the
+page's files marked `<!-- example: NAME -->`, `...` standing for any lines. Runs that decide claims are made in this process, where torch is loaded already; they decide on
 few prompts of the toy model.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -21,6 +24,7 @@ import pytest
 
 import circuitlang
 from circuitlang import pipeline
+from tests.test_docs import Block, blocks, is_excerpt
 
 pytest_plugins = ["pytester"]
 
@@ -66,7 +70,9 @@ def specs(pytester: pytest.Pytester, **texts: str) -> None:
 def _this_plugin_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """The plugin is named, so that it is this one whatever is installed."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in ("PYTEST_ADDOPTS", "CI", "BUILD_NUMBER"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
@@ -290,6 +296,36 @@ def test_an_invalid_claim_fails_with_its_reason(run, pytester: pytest.Pytester) 
     result.stdout.fnmatch_lines(["  assume able is fails *"])
 
 
+def test_survived_passes_where_it_is_expected(run, pytester: pytest.Pytester) -> None:
+    """As for `circ check`: what no search refuted is not what holds."""
+    claim = "forall e in random(edges(M), 3): F(M - e) >= -100"
+    specs(pytester, small=NO_CLAIMS + f"claim a: {claim}\nclaim b expect survived: {claim}\n")
+    result = run("-v")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["small.circ::b PASSED*", "a: survived; *"])
+    assert pipeline.check(Path("small.circ"), pipeline.Options(), pipeline.Silent()).exit_code == 1
+
+
+def test_what_is_not_run_is_skipped(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from circuitlang.report import outcome
+
+    decided = outcome.document
+
+    def not_run(*given, **words):
+        document = decided(*given, **words)
+        unsure = {"verdict": "not run", "ok": False, "reason": "its search was not run"}
+        return document.model_copy(
+            update={"claims": tuple(c.model_copy(update=unsure) for c in document.claims)}
+        )
+
+    monkeypatch.setattr(outcome, "document", not_run)
+    result = run("-rs", "-k", "good")
+    result.assert_outcomes(skipped=1, deselected=5)
+    result.stdout.fnmatch_lines(
+        ["SKIPPED [[]1[]] small.circ:*: good: not run; *its search was not*"]
+    )
+
+
 def test_lint_errors_are_collection_errors(run, pytester: pytest.Pytester) -> None:
     specs(pytester, bad=BAD)
     result = run("bad.circ")
@@ -323,6 +359,34 @@ def test_a_file_without_claims_has_no_items(run, pytester: pytest.Pytester) -> N
     assert run().ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
+# ---------------------------------------------------------------- the page
+
+PAGE = ROOT / "docs" / "pytest.md"
+SHOWN = [block for block in blocks(PAGE) if "pytest" in block.marks]
+
+
+@pytest.mark.usefixtures("_torch")
+@pytest.mark.parametrize("block", SHOWN, ids=lambda b: b.marks["pytest"])
+def test_the_page_shows_what_is_printed(block: Block, pytester: pytest.Pytester) -> None:
+    for other in blocks(PAGE):
+        if "example" in other.marks:
+            path = pytester.path / other.marks["example"]
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(other.text)
+    result = pytester.runpytest_inprocess(*PLUGIN, *shlex.split(block.marks["pytest"]))
+    wanted = [line.rstrip() for line in block.text.splitlines()]
+    assert len(wanted) > 2
+    assert is_excerpt(wanted, [line.rstrip() for line in result.outlines]), lines_of(result)
+
+
+def test_the_page_names_every_option(pytester: pytest.Pytester) -> None:
+    said = lines_of(pytester.runpytest_inprocess(*PLUGIN, "--help"))
+    options = set(re.findall(r"--circ(?:-[a-z]+)?", said))
+    assert {"--circ", "--circ-quick"} < options
+    text = PAGE.read_text(encoding="utf-8")
+    assert set(re.findall(r"--circ(?:-[a-z]+)?", text)) == options
+
+
 # ---------------------------------------------------------------- beside other tests
 
 
@@ -344,30 +408,45 @@ def test_collecting_needs_no_torch(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["first []*", "*ClaimItem good*", "then []*"])
 
 
-@pytest.mark.parametrize("dist", ["load", "loadfile"])
-def test_with_xdist(pytester: pytest.Pytester, dist: str) -> None:
-    specs(pytester, small=SMALL, other=SMALL)
-    pytester.makeconftest(
-        "import os\n"
-        "from circuitlang import pipeline\n"
-        "check = pipeline.check\n"
-        "def counted(path, *rest):\n"
-        "    with open('checked', 'a') as file:\n"
-        "        print(path, file=file)\n"
-        "    return check(path, *rest)\n"
-        "pipeline.check = counted\n"
+COUNTED = """
+from circuitlang import pipeline
+check = pipeline.check
+def counted(path, *rest):
+    with open("checked", "a") as file:
+        print(path, file=file)
+    return {}
+pipeline.check = counted
+"""
+
+
+def xdist(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
+    options = ("-p", "xdist.plugin", "-n", "2", "--circ", "--strict-markers", *options)
+    return pytester.runpytest_subprocess(*PLUGIN, *options)
+
+
+def test_two_workers_come_to_the_same(pytester: pytest.Pytester) -> None:
+    specs(pytester, small=SMALL)
+    pytester.makeconftest(COUNTED.format("check(path, *rest)"))
+    result = xdist(pytester, "--junitxml", "report.xml")
+    result.assert_outcomes(passed=3, failed=3)
+    result.stdout.fnmatch_lines(
+        ["wide: fails; value *", "FAILED small.circ::wide - *wide: fails; *"]
     )
-    options = ("-p", "xdist.plugin", "-n", "2", "--dist", dist, "--circ", "--strict-markers")
-    result = pytester.runpytest_subprocess(*PLUGIN, *options, "--junitxml", "report.xml")
-    result.assert_outcomes(passed=6, failed=6)
-    assert lines_of(result).count("wide: fails; value ") >= 2
-    checked = sorted((pytester.path / "checked").read_text().splitlines())
-    assert set(checked) == {"other.circ", "small.circ"}
-    if dist == "loadfile":
-        assert checked == ["other.circ", "small.circ"]
+    assert "pytest_plugin.py" not in lines_of(result)
+    checked = (pytester.path / "checked").read_text().splitlines()
+    assert checked == ["small.circ", "small.circ"]
     cases = list(ElementTree.parse(pytester.path / "report.xml").iter("testcase"))
-    assert len(cases) == 12
+    assert len(cases) == 6
     assert all(c.find("properties/property[@name='value']") is not None for c in cases)
+
+
+def test_a_file_goes_to_one_worker(pytester: pytest.Pytester) -> None:
+    names = ("a", "b", "c", "d")
+    specs(pytester, **dict.fromkeys(names, SMALL))
+    pytester.makeconftest("import pytest\n" + COUNTED.format('pytest.skip("counted")'))
+    xdist(pytester, "--dist", "loadfile").assert_outcomes(skipped=24)
+    checked = (pytester.path / "checked").read_text().splitlines()
+    assert sorted(checked) == [f"{name}.circ" for name in names]
 
 
 def test_items_of_a_file_are_one_group_of_xdist(pytester: pytest.Pytester) -> None:
@@ -414,10 +493,8 @@ def test_the_plugin_is_registered() -> None:
 
 def test_our_own_specs_are_no_tests() -> None:
     """Broken specs under tests/ are read by tests, with the plugin installed too."""
-    command = [sys.executable, "-m", "pytest", *PLUGIN, "-p", "no:xdist", "--collect-only", "-q"]
-    found = subprocess.run(
-        [*command, "-o", "addopts=", "-o", "timeout=", "tests/language"],
-        capture_output=True, text=True, cwd=ROOT,
-    )  # fmt: skip
-    assert "::" in found.stdout
-    assert ".circ::" not in found.stdout
+    folder = ROOT / "tests" / "language" / "bad"
+    assert any(folder.rglob("*.circ"))
+    command = [sys.executable, "-m", "pytest", *PLUGIN, "-o", "addopts=", "-o", "timeout=", folder]
+    found = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert found.returncode == pytest.ExitCode.NO_TESTS_COLLECTED, found.stdout
