@@ -153,7 +153,7 @@ def smallest(search: Search, scored: Scored) -> Strategy:
     if not isinstance(base, Subsets) or not scored.final:
         return
     worst, shares = max(scored.final, key=lambda key: scored.scores[key]), 2
-    while scored.scores[worst] > 0 and 1 < worst.bit_count() and left > 0:
+    while scored.scores[worst] > 0 and worst.bit_count() > 1 and left > 0:
         parts = list(bits(worst))
         shares = min(shares, len(parts))
         tries = [worst - sum(1 << i for i in parts[s::shares]) for s in range(shares)][:left]

@@ -148,6 +148,23 @@ def counterexample_line(claim: ClaimForm) -> str:
     return f"counterexample {claim.name} {quoted(claim.counterexample or '')}"
 
 
+def claim_text(claim: ClaimForm) -> str:
+    """What the table and the line below it say of one claim."""
+    decimals = decimals_for(claim.value, claim.low, claim.high)
+    ends = interval(claim.low, claim.high, decimals)
+    cells = [
+        ("value", number(claim.value, decimals)),
+        ("interval", "" if claim.value is None else ends),
+        ("threshold", claim.threshold),
+        ("n", str(claim.n or "")),
+        ("by", _method(claim)),
+    ]
+    row = ", ".join(f"{heading} {cell}" for heading, cell in cells if cell)
+    text = f"{claim.name}: {_verdict(claim).plain}" + (f"; {row}" if row else "")
+    said = explanation(claim)
+    return f"{text}\n  {said}" if said else text
+
+
 def _which(claim: ClaimForm) -> str:
     """Which member of a quantifier or conjunction the row shows."""
     which = "the worst" if claim.verdict != "holds" else "the nearest to the threshold"
