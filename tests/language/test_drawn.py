@@ -209,8 +209,10 @@ def test_the_domain_is_printed_with_its_defaults():
 
 
 def test_limits_on_prompts():
+    found = claim("forall x in random(inputs(likes), 9): F(M on x) >= 0")
+    assert (found.extent, found.limit, found.budget) == ("prompts", 9, 0)
     found = claim("forall x in search(inputs(likes), budget = 9): F(M on x) >= 0")
-    assert (found.extent, found.limit) == ("prompts", 9)
+    assert (found.extent, found.limit, found.budget) == ("prompts", None, 9)
 
 
 def test_a_search_gives_the_formula_of_any_member():
