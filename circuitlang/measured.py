@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import chain, zip_longest
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from circuitlang.compiler.collect import (
@@ -369,35 +370,55 @@ def _together(
 
 def measured_front(front: Front, options: Options, progress: Progress) -> Measured | None:
     """The numbers behind everything asked for; None when something stopped it (see diagnostics)."""
-    from circuitlang.runtime.unavailable import ModelUnavailable, NotMeasurable
-
     if front.resolved is None or front.diagnostics.has_errors:
         return None
     counts = {task: len(drawn.prompts) for (task, _), drawn in front.prompts.items()}
     written = front.asked
     front.asked = tuple((expand_examples(form, counts), span) for form, span in written)
     loaded: dict[str, LoadedModel] = {}
-    try:
-        with closing(open_store(front, options)) as store:
-            held_out, tried = _found_members(front, options, progress, store, loaded)
-            needed = needed_runs(front, (form for form, _ in front.asked))
-            measured = measure_all(front, needed, options, progress, store, loaded)
-            hunts = _hunts(front, written, measured, options, progress, store, loaded)
-            return replace(
-                measured, held_out=held_out, hunts=hunts, executed=measured.executed + tried
-            )
-    except Reject:
-        return None
-    except ModelUnavailable as problem:
-        front.diagnostics.error(
-            "CL206",
-            f"The model `{problem.reference}` cannot be used: {problem.reason}.",
-            model_span(front.resolved, problem.reference),
-            problem.help or None,
-        )
-    except NotMeasurable as problem:
-        front.diagnostics.error("CL206", f"{problem.reason}.", None, problem.help or None)
+    with ModelProblems(front), closing(open_store(front, options)) as store:
+        held_out, tried = _found_members(front, options, progress, store, loaded)
+        needed = needed_runs(front, (form for form, _ in front.asked))
+        measured = measure_all(front, needed, options, progress, store, loaded)
+        hunts = _hunts(front, written, measured, options, progress, store, loaded)
+        return replace(measured, held_out=held_out, hunts=hunts, executed=measured.executed + tried)
     return None
+
+
+class ModelProblems:
+    """Makes a diagnostic of a model that cannot be used, and of one that runs out of memory."""
+
+    def __init__(self, front: Front) -> None:
+        self.front = front
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        from circuitlang.runtime.unavailable import ModelUnavailable, NotMeasurable
+
+        diagnostics = self.front.diagnostics
+        assert self.front.resolved is not None
+        match problem:
+            case Reject():
+                return True
+            case ModelUnavailable():
+                diagnostics.error(
+                    "CL206",
+                    f"The model `{problem.reference}` cannot be used: {problem.reason}.",
+                    model_span(self.front.resolved, problem.reference),
+                    problem.help or None,
+                )
+                return True
+            case NotMeasurable():
+                diagnostics.error("CL206", f"{problem.reason}.", None, problem.help or None)
+                return True
+        return False
 
 
 def _found_members(
@@ -435,6 +456,30 @@ def _found_members(
     found = with_members(forms, measure, progress.stage)
     front.asked = tuple((form, span) for form, (_, span) in zip(found, front.asked, strict=True))
     return {task: rest for task, (_, rest) in parts.items()}, executed
+
+
+def together(early: Measured, late: Measured) -> Measured:
+    """Two measurements of one spec; of a run in both, the later numbers."""
+    known = dict.fromkeys((*early.needed.settings, *late.needed.settings))
+    needed = replace(
+        late.needed,
+        requests={**early.needed.requests, **late.needed.requests},
+        settings=tuple(known),
+    )
+    noise = {
+        metric: max(early.noise.get(metric, 0.0), late.noise.get(metric, 0.0))
+        for metric in (*early.noise, *late.noise)
+    }
+    return replace(
+        late,
+        needed=needed,
+        values={**early.values, **late.values},
+        noise=noise,
+        invariants=(*early.invariants, *late.invariants),
+        models=tuple(dict.fromkeys((*early.models, *late.models))),
+        executed=early.executed + late.executed,
+        stored=early.stored + late.stored,
+    )
 
 
 def _hunts(
@@ -569,11 +614,14 @@ def preconditions(measured: Measured) -> tuple[Any, ...]:
         metric = measured.needed.accuracy.get(setting.whole.task)
         if not _is_task_metric(setting.metric):
             continue
+        full = measured.values[setting.whole, setting.metric]
+        floor = measured.values[setting.floor, setting.metric] if setting.floor else None
+        paired = len(full) if floor is None else min(len(full), len(floor))
         shown = able(
             setting.whole.task,
             correct=measured.values[setting.whole, metric] if metric else None,
-            full=measured.values[setting.whole, setting.metric],
-            floor=measured.values[setting.floor, setting.metric] if setting.floor else None,
+            full=full[:paired],
+            floor=None if floor is None else floor[:paired],
             lower_is_better=setting.metric.lower_is_better,
             enumerated=enumerated[setting.whole.task],
         )

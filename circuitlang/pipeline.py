@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,6 +48,7 @@ from circuitlang.measured import (
     preconditions,
     requests_of,
     sample_of,
+    together,
 )
 
 if TYPE_CHECKING:
@@ -96,25 +97,83 @@ def check(path: Path, options: Options, progress: Progress) -> Outcome:
     """Decides every claim of a file."""
     started = time.monotonic()
     front = fetched_front(path, options, progress)
+    if front.resolved is None or front.diagnostics.has_errors:
+        return Outcome(path, front, time.monotonic() - started)
+    chosen = chosen_claims(front.resolved, options.claims, front.diagnostics)
+    reports = () if options.claims else front.resolved.spec.reports
+    decide = _in_looks if front.resolved.spec.looks else _at_once
+    decided = decide(front, chosen, reports, options, progress)
+    seconds = time.monotonic() - started
+    return Outcome(path, front, seconds, *decided) if decided else Outcome(path, front, seconds)
+
+
+# The numbers, the verdicts, the preconditions, the reports' estimates.
+_Decided = tuple[Measured, tuple[Any, ...], tuple[Any, ...], tuple[tuple[Any, Any], ...]]
+
+
+def _at_once(
+    front: Front,
+    chosen: Sequence[Claim],
+    reports: Sequence[ReportItem],
+    options: Options,
+    progress: Progress,
+    broken: Any = None,
+) -> _Decided | None:
+    """Every claim on all prompts; `broken` is an `assume` that does not hold."""
+    front.asked = (
+        *((claim.formula, claim.span) for claim in chosen),
+        *((number, item.span) for item in reports for _, number in item.numbers),
+    )
     measured = measured_front(front, options, progress)
     if measured is None:
-        return Outcome(path, front, time.monotonic() - started)
+        return None
     from circuitlang.falsify import refuted
     from circuitlang.judgement.decide import estimate_report, judge
     from circuitlang.judgement.estimator import Estimator
 
     progress.stage("deciding")
-    chosen = chosen_claims(measured.resolved, options.claims, front.diagnostics)
     forms = [form for form, _ in front.asked]
     claims = [replace(c, formula=f) for c, f in zip(chosen, forms, strict=False)]
-    reports = () if options.claims else measured.resolved.spec.reports
     sample = sample_of(measured, options.seed)
     found = preconditions(measured)
-    decided = judge(claims, sample, found, held_out=held_out(measured, sample))
-    results = refuted(claims, decided, measured.hunts)
+    decided = judge(claims, sample, found, held_out=held_out(measured, sample), broken=broken)
     estimator = Estimator(sample)
     estimates = tuple((r, estimate_report(r, estimator)) for r in reports)
-    return Outcome(path, front, time.monotonic() - started, measured, results, found, estimates)
+    return measured, refuted(claims, decided, measured.hunts), found, estimates
+
+
+def _in_looks(
+    front: Front,
+    chosen: Sequence[Claim],
+    reports: Sequence[ReportItem],
+    options: Options,
+    progress: Progress,
+) -> _Decided | None:
+    """Each claim on as many prompts as it takes; what has no looks, and reports, on all."""
+    from circuitlang.judgement.verdict import HOLDS
+    from circuitlang.looks import look, stops_early
+
+    counts = {task: len(drawn.prompts) for (task, _), drawn in front.prompts.items()}
+    early = [claim for claim in chosen if stops_early(claim.formula, counts)]
+    rest = [claim for claim in chosen if claim not in early]
+    looked = look(front, early, options, progress) if early else None
+    if early and looked is None:
+        return None
+    results = dict(looked.results) if looked else {}
+    assumed = (r for r in results.values() if r.kind == "assume")
+    broken = next((r for r in assumed if r.verdict != HOLDS), None)
+    late = None
+    if rest or reports or looked is None:
+        late = _at_once(front, rest, reports, options, progress, broken)
+        if late is None:
+            return None
+        results |= {result.name: result for result in late[1]}
+    measured = late[0] if late else None
+    if looked is not None:
+        measured = together(looked.measured, measured) if measured else looked.measured
+    assert measured is not None
+    ordered = tuple(results[claim.name] for claim in chosen)
+    return measured, ordered, preconditions(measured), late[3] if late else ()
 
 
 def evaluate(path: Path, expression: str, options: Options, progress: Progress) -> Outcome:
@@ -249,8 +308,18 @@ def plan(path: Path, options: Options) -> tuple[Front, Cost | None]:
                 "allow more with --memory",
             )
             return front, None
-    spec = front.resolved.spec.name
-    return front, Cost(spec, claims, options.device, options.memory, budget, tuple(tasks))
+    spec = front.resolved.spec
+    looks = _looks(front) if spec.looks else ()
+    cost = Cost(spec.name, claims, options.device, options.memory, budget, tuple(tasks), looks)
+    return front, cost
+
+
+def _looks(front: Front) -> tuple[int, ...]:
+    from circuitlang.looks import schedule
+
+    assert front.resolved is not None
+    drawn = [len(drawn.prompts) for drawn in front.prompts.values()]
+    return schedule(max(drawn or [task.sample for task in front.resolved.tasks.values()]))
 
 
 def outstanding_work(front: Front, options: Options) -> list[Work]:

@@ -133,7 +133,11 @@ class TaskCost:
 
 @dataclass(frozen=True)
 class Cost:
-    """`budget` is the bytes that plans may take besides the models: `memory`, if that was given."""
+    """`budget` is the bytes that plans may take besides the models: `memory`, if that was given.
+
+    `looks` are the numbers of prompts at which claims are decided; what is decided at the first
+    costs less than this.
+    """
 
     spec: str
     claims: int
@@ -141,6 +145,7 @@ class Cost:
     memory: int | None
     budget: int
     tasks: tuple[TaskCost, ...]
+    looks: tuple[int, ...] = ()
 
     @property
     def runs(self) -> int:

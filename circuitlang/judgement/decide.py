@@ -145,11 +145,12 @@ def judge(
     preconditions: Sequence[Precondition] = (),
     alpha: float = LEVEL,
     held_out: Sample | None = None,
+    broken: ClaimResult | None = None,
 ) -> tuple[ClaimResult, ...]:
     """Every claim and `assume`, in order.
 
     A failed precondition makes the claims it concerns `invalid`; an `assume` that does not hold
-    makes every claim `invalid`. Claims whose members were found by a search are decided on
+    makes every claim `invalid`, also `broken`, one that was decided before. Claims whose members were found by a search are decided on
     `held_out`, the prompts that the search has not seen.
     """
     whole = Estimator(sample)
@@ -159,7 +160,7 @@ def judge(
         if claim.kind == "assume":
             estimator = rest if is_found(claim.formula) else whole
             results[claim.name] = _judged(claim, estimator, preconditions, alpha, None)
-    broken = next((r for r in results.values() if r.verdict != HOLDS), None)
+    broken = next((r for r in results.values() if r.verdict != HOLDS), broken)
     for claim in claims:
         if claim.kind != "assume":
             estimator = rest if is_found(claim.formula) else whole

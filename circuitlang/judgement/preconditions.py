@@ -132,10 +132,3 @@ def invariants(report: Iterable[tuple[str, float, bool]]) -> Precondition:
     if not found:
         detail = "none was checked"
     return Precondition("P3", "the runs obey the invariants", bool(found) and not broken, detail)
-
-
-def reported(
-    code: str, title: str, passed: bool, detail: str, task: str | None = None
-) -> Precondition:
-    """P4 to P8 are found by the prompts and the plan; here they only take effect."""
-    return Precondition(code, title, passed, detail, task)

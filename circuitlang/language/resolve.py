@@ -181,6 +181,7 @@ class _Resolver:
             groups,
             circuits,
             tuple(definitions.circuit_files.values()),
+            bool(settings.get("looks", False)),
         )
         good = {n: t for n, t in tasks.items() if t is not None}
         return Resolved(spec, good, self.found, definitions, self.file, self.source)
@@ -204,7 +205,7 @@ class _Resolver:
         return headers[0] if headers else None
 
     def _settings(self) -> dict[str, Any]:
-        known = {"paper": str, "dtype": str}
+        known = {"paper": str, "dtype": str, "looks": bool}
         found: dict[str, Any] = {}
         for s in self.each(syntax.Setting):
             if s.name not in known:
@@ -215,8 +216,12 @@ class _Resolver:
                     suggestion(s.name, known) or _setting_help(s.name),
                 )
             elif not isinstance(s.value, known[s.name]):
+                wanted, example = ("yes or no", "yes") if s.name == "looks" else ("a text", '"..."')
                 self.diagnostics.error(
-                    "CL107", f"`{s.name}` takes a text.", s.span, f'write `{s.name} "..."`'
+                    "CL107",
+                    f"`{s.name}` takes {wanted}.",
+                    s.span,
+                    f"write `{s.name} {example}`",
                 )
             elif s.name == "dtype" and s.value not in DTYPES:
                 refuse_dtype(s, self.diagnostics)

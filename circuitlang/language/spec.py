@@ -390,3 +390,4 @@ class Spec:
     groups: Mapping[str, tuple[str, ...]]
     circuits: Mapping[str, EdgeSet]
     circuit_files: tuple[CircuitFile, ...] = ()
+    looks: bool = False

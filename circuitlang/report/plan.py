@@ -82,6 +82,9 @@ class PlanDocument(CountedForm):
     flops: int
     rate: float = Field(description="FLOP/s that `seconds` assumes, a rough guess")
     seconds: float
+    looks: tuple[int, ...] = Field(
+        default=(), description="prompts at which claims are decided; the rest is for all of them"
+    )
     tasks: tuple[TaskPlanForm, ...]
     diagnostics: tuple[DiagnosticForm, ...]
 
@@ -99,6 +102,7 @@ def plan_document(path: Path, cost: Cost, found: Iterable[Diagnostic]) -> PlanDo
         flops=cost.flops,
         rate=RATE,
         seconds=cost.seconds,
+        looks=cost.looks,
         tasks=tuple(map(TaskPlanForm.model_validate, cost.tasks)),
         diagnostics=tuple(map(diagnostic_form, found)),
     )
@@ -106,6 +110,13 @@ def plan_document(path: Path, cost: Cost, found: Iterable[Diagnostic]) -> PlanDo
 
 def print_plan(document: PlanDocument, console: Console) -> None:
     console.print(_headline(document), soft_wrap=True)
+    if len(document.looks) > 1:
+        *early, last = (f"{n:,}" for n in document.looks)
+        console.print(
+            f"looks at {', '.join(early)} and {last} prompts; what is decided at one needs no more, "
+            "so this is the most",
+            soft_wrap=True,
+        )
     for task in document.tasks:
         console.print()
         for line in _task(task, document):

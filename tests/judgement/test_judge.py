@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from judgement_fakes import EFFECT, FAITHFULNESS, F, Fake, claim, compare, forall, op, sub, within
 
-from circuitlang.judgement import preconditions
 from circuitlang.judgement.decide import UnsupportedError, estimate_number, estimate_report, judge
 from circuitlang.judgement.preconditions import Precondition, able, invariants
 from circuitlang.judgement.sample import Sample
@@ -94,7 +93,6 @@ def test_invariants():
     assert not found.passed
     assert "corrupted run: off by 0.2" in found.detail
     assert not invariants([]).passed
-    assert preconditions.reported("P8", "enough references", False, "3").code == "P8"
 
 
 def test_results_are_plain_data():
