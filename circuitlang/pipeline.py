@@ -283,6 +283,19 @@ def show_claim(path: Path, name: str) -> tuple[Front, str]:
     return front, claim_text(stated[name], front.resolved.definitions)
 
 
+def stored_outcome(path: Path, name: str, options: Options) -> tuple[Outcome, Any] | None:
+    """What a check has found of one claim, with its formula; None where runs of it are not stored."""
+    options = replace(options, claims=(name,))
+    front = lint(path, options)
+    if front.resolved is None or front.diagnostics.has_errors or front.resolved.spec.looks:
+        return None
+    if any(work.left for work in outstanding_work(front, options)):
+        return None
+    outcome = check(path, options, Silent())
+    chosen = next(c for c in outcome.front.resolved.spec.claims if c.name == name)  # type: ignore[union-attr]
+    return outcome, chosen.formula
+
+
 def plan(path: Path, options: Options) -> tuple[Front, Cost | None]:
     """What a check would execute, from shapes, tokenizers and stored runs alone."""
     from circuitlang.compiler.cost import Cost, host_budget, task_cost

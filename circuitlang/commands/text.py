@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,9 @@ from circuitlang.commands.printing import (
     stderr,
     stdout,
 )
+
+if TYPE_CHECKING:
+    from circuitlang.front import Options
 
 
 def lint(
@@ -49,17 +52,19 @@ def lint(
 def show(
     file: OneFile,
     stage: Annotated[str, typer.Option(help="tree, spec, prompts, runs, values or plan")] = "spec",
-    claim: Annotated[str | None, typer.Option(help="print this claim down to F alone")] = None,
+    claim: Annotated[
+        str | None, typer.Option(help="print this claim down to F alone, and how it was decided")
+    ] = None,
     samples: Samples = None,
     seed: Seed = None,
 ) -> None:
-    """Print one of the forms a spec takes, or a claim written out."""
+    """Print one of the forms a spec takes, or a claim written out and how it was decided."""
     from circuitlang import pipeline
 
+    options = pipeline.Options(samples=samples, seed=seed)
     if claim is not None:
         front, text = pipeline.show_claim(file, claim)
     elif stage in pipeline.STAGES:
-        options = pipeline.Options(samples=samples, seed=seed)
         with progress(False) as bars:
             front, text = pipeline.show(file, stage, options, bars)
     else:
@@ -71,7 +76,27 @@ def show(
     print_diagnostics_of(finished(front.found))
     if text:
         print(text)
+    if text and claim is not None:
+        _print_decided(file, claim, options)
     raise typer.Exit(2 if front.diagnostics.has_errors or not text else 0)
+
+
+def _print_decided(file: Path, claim: str, options: Options) -> None:
+    """What stored runs say of a claim; reports have nothing to decide."""
+    from circuitlang import pipeline
+    from circuitlang.report.outcome import document
+    from circuitlang.report.trace import print_trace
+
+    front = pipeline.resolve_file(file)
+    assert front.resolved is not None
+    if claim not in (c.name for c in front.resolved.spec.claims):
+        return
+    found = pipeline.stored_outcome(file, claim, options)
+    print()
+    if found is None:
+        print(f"Its runs are not stored; `circ check {file} --claim {claim}` decides it.")
+        return
+    print_trace(document(found[0], options, per_example=True), claim, found[1], stdout())
 
 
 def fmt(
