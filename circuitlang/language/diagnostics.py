@@ -73,6 +73,7 @@ TITLES = {
     "CL403": "zeros as ablation without a reason",
     "CL404": "a claim that follows from another",
     "CL405": "too few prompts for the claimed share",
+    "CL406": "a threshold that looks measured",
     "CL501": "clean and corrupted prompts of different length",
     "CL502": "an answer that is not one token",
     "CL503": "an answer that is also a foil",

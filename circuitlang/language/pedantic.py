@@ -7,6 +7,7 @@ reader will not be convinced by it.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,12 +23,13 @@ from circuitlang.language.text import syntax
 
 LEVEL = 0.05
 MOST_OF_MODEL = 0.5
+DIGITS_OF_DATA = 4
 
 
 def pedantic(
     resolved: Resolved, diagnostics: Diagnostics, enumerated: frozenset[str] = frozenset()
 ) -> None:
-    """Adds CL401 to CL405 where they apply. `enumerated` tasks are sampled whole: shares are exact."""
+    """Adds CL401 to CL406 where they apply. `enumerated` tasks are sampled whole: shares are exact."""
     _whole_model(resolved, diagnostics)
     for task in resolved.tasks.values():
         for corruption in task.corruptions.values():
@@ -38,6 +40,9 @@ def pedantic(
         _zero_without_reason(claim, diagnostics)
         _too_few(claim, resolved, enumerated, diagnostics)
     implied(claims, diagnostics)
+    for s in resolved.file.statements:
+        if isinstance(s, syntax.Claim) and s.kind == "claim":
+            _tuned(s, diagnostics)
 
 
 def _whole_model(resolved: Resolved, diagnostics: Diagnostics) -> None:
@@ -121,6 +126,38 @@ def _zero_without_reason(claim: forms.Claim, diagnostics: Diagnostics) -> None:
             claim.span,
             f'say why after the name: `claim {claim.name} "zeros, because ..."`',
         )
+
+
+def _tuned(s: syntax.Claim, diagnostics: Diagnostics) -> None:
+    """Thresholds of more digits than a hypothesis has, which look as if they came from the data."""
+    for number in _thresholds(s.formula):
+        digits = re.sub(r"e.*|\D", "", number.text.lower()).lstrip("0")
+        fraction = "." in number.text or number.text.endswith("%")
+        if fraction and len(digits) >= DIGITS_OF_DATA:
+            diagnostics.warn(
+                "CL406",
+                f"`{number.text}` has the digits of a measurement, not of a hypothesis.",
+                number.span,
+                "name a round threshold, and choose it on other prompts than those that decide",
+            )
+
+
+def _thresholds(e: Any) -> Iterator[syntax.NumberLiteral]:
+    """The numbers that a condition compares with."""
+    match e:
+        case syntax.Quantifier(body=body):
+            yield from _thresholds(body)
+        case syntax.Binary("and", left, right):
+            yield from _thresholds(left)
+            yield from _thresholds(right)
+        case syntax.Binary(">=" | ">" | "<=" | "<" | "in", left, right):
+            yield from _thresholds(left)
+            yield from _thresholds(right)
+        case syntax.Binary("..", low, high):
+            yield from _thresholds(low)
+            yield from _thresholds(high)
+        case syntax.NumberLiteral():
+            yield e
 
 
 def _too_few(

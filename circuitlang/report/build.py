@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from circuitlang.judgement.verdict import ClaimResult, Decision, NumberEstimate
+from circuitlang.judgement.verdict import HOLDS, ClaimResult, Decision, NumberEstimate
 from circuitlang.language.graph.architecture import Shape, architecture
 from circuitlang.language.models.find import Found
 from circuitlang.language.prompt import Prompt, PromptSet
@@ -30,6 +31,8 @@ from circuitlang.report.document import (
     TaskForm,
 )
 from circuitlang.report.edge_sets import edges_form, positioned_forms
+
+HAIR = 0.1
 
 
 def graph_note(shape: Shape) -> str:
@@ -173,8 +176,24 @@ def claim_form(result: ClaimResult) -> ClaimForm:
         members=tuple(_members(d)),
         companions=dict(d.companions),
         looked_at=d.looked_at,
+        fragile=_is_fragile(d),
         counterexample=d.counterexample,
     )
+
+
+def _is_fragile(d: Decision) -> bool:
+    """Whether `holds` hangs on a hair: another sample of this size could well not decide it."""
+    if d.verdict != HOLDS or d.low is None or d.high is None or d.low == d.high:
+        return False
+    margins = [
+        margin
+        for margin in (
+            d.low - d.region_low if d.region_low is not None else None,
+            d.region_high - d.high if d.region_high is not None else None,
+        )
+        if margin is not None and math.isfinite(margin)
+    ]
+    return bool(margins) and min(margins) < HAIR * (d.high - d.low) / 2
 
 
 def _members(d: Decision, prefix: str = "") -> Iterable[MemberForm]:

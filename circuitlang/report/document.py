@@ -176,6 +176,11 @@ class ClaimForm(Form):
         default=None,
         description="of a claim about more members than these: how many were drawn or searched",
     )
+    fragile: bool = Field(
+        default=False,
+        description="it holds by less than a tenth of the interval's half-width: a threshold that "
+        "was chosen on these prompts looks like this",
+    )
     counterexample: str | None = Field(
         default=None, description="the simplest member known to refute the claim, as a spec says it"
     )

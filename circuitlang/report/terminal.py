@@ -136,6 +136,8 @@ def explanation(claim: ClaimForm) -> str:
         said.append(claim.reason)
     if claim.n_to_decide:
         said.append(f"about {claim.n_to_decide:,} {claim.unit} would decide it")
+    if claim.fragile:
+        said.append("it holds by a hair: see what another --seed says")
     if claim.counterexample is not None:
         said.append(f"keep it with `{counterexample_line(claim)}`")
     if claim.expected and claim.ok and claim.expected_reason:
