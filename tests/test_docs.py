@@ -1,8 +1,8 @@
 """The documentation is true: its blocks lint, its tables and commands are those of the tool.
 
 A block marked `circ` with a `model` line is a file of its own. Any other continues
-specs/toy/who_likes_what.circ: that file's statements come before it, without its claims and
-reports and without what the block defines or defaults itself. HTML comments before a block say more:
+specs/toy/who_likes_what.circ, or the block of its page that is marked `<!-- common: NAME -->`: those
+statements come before it, without claims and reports and without what the block defines or defaults itself. HTML comments before a block say more:
 `<!-- file: NAME -->` a file of the page, `<!-- makes: NAME -->` Python that writes one,
 `<!-- error: CODE -->` and `<!-- warning: CODE -->` what the block gives. `<!-- prints: ARGUMENTS -->`
 before a block without a language says that it is what `circ ARGUMENTS` prints, `...` standing for any
@@ -25,9 +25,10 @@ from typer.testing import CliRunner
 from circuitlang import pipeline
 from circuitlang.cli import app
 from circuitlang.language.diagnostics import TITLES, Diagnostics
+from circuitlang.language.resolve import prelude
 from circuitlang.language.source import Source
 from circuitlang.language.text import syntax
-from circuitlang.language.text.grammar import RESERVED
+from circuitlang.language.text.grammar import LATER, RESERVED
 from circuitlang.language.text.parse import parse
 from circuitlang.report.document import CheckDocument
 
@@ -35,6 +36,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 LANGUAGE = ROOT / "docs" / "language.md"
 PIPELINE = ROOT / "docs" / "pipeline.md"
+CLAIMS = ROOT / "docs" / "claims.md"
 CONTINUED = ROOT / "specs" / "toy" / "who_likes_what.circ"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -80,8 +82,14 @@ def name_of(statement: syntax.Statement) -> str | None:
     return getattr(statement, "name", None)
 
 
-def whole(text: str) -> str:
+def continued(page: Path) -> str:
+    common = [block.text for block in blocks(page) if "common" in block.marks]
+    return common[0] if common else CONTINUED.read_text(encoding="utf-8")
+
+
+def whole(block: Block) -> str:
     """The block as a file: with the statements that it continues, unless it has a model."""
+    text = block.text
     own = statements(text)
     if any(isinstance(s, (syntax.Model, syntax.Import)) for s in own):
         return text
@@ -89,7 +97,7 @@ def whole(text: str) -> str:
     words = {c.word for s in own if isinstance(s, syntax.Default) for c in s.clauses}
     headed = any(isinstance(s, syntax.SpecHeader) for s in own)
     kept = []
-    for s in statements(CONTINUED.read_text(encoding="utf-8")):
+    for s in statements(continued(block.page)):
         match s:
             case syntax.Claim() | syntax.Report():
                 continue
@@ -111,7 +119,7 @@ def found_in(block: Block, folder: Path) -> list[tuple[str, str, str]]:
             exec(compile(other.text, f"{other.page.name}:{other.line}", "exec"), {})
             assert (folder / other.marks["makes"]).exists()
     spec = folder / "block.circ"
-    spec.write_text(whole(block.text), encoding="utf-8")
+    spec.write_text(whole(block), encoding="utf-8")
     return [(d.severity, d.code, d.message) for d in pipeline.lint(spec).found]
 
 
@@ -147,6 +155,27 @@ def test_claims_come_out(block: Block, tmp_path: Path, monkeypatch: pytest.Monke
     found_in(block, tmp_path)
     outcome = pipeline.check(Path("block.circ"), pipeline.Options(samples=64), pipeline.Silent())
     assert outcome.exit_code == 0, [(r.name, r.verdict) for r in outcome.results if not r.ok]
+
+
+def test_kinds_of_claims_come_out(tmp_path: Path) -> None:
+    """The blocks of claims.md are one spec, and each verdict is the one that its claim states."""
+    sound = [b for b in CIRC if b.page == CLAIMS and "error" not in b.marks]
+    spec = tmp_path / "kinds.circ"
+    spec.write_text("\n".join(b.text for b in sound), encoding="utf-8")
+    outcome = pipeline.check(spec, pipeline.Options(stored=False), pipeline.Silent())
+    assert [(r.name, r.verdict, r.decision.reason) for r in outcome.results if not r.ok] == []
+    assert outcome.exit_code == 0
+
+
+def test_kinds_of_claims_name_what_is_not_run() -> None:
+    text = CLAIMS.read_text(encoding="utf-8")
+    _, _, said = text.partition("\n## 7. What cannot be said\n")
+    assert [name for name in LATER if f"| `{name}` (CL307) |" not in said] == []
+
+
+def test_kinds_of_claims_use_every_built_in_measure() -> None:
+    shown = "\n".join(b.text for b in CIRC if b.page == CLAIMS)
+    assert [name for name in prelude() if not re.search(rf"\b{name}\b", shown)] == []
 
 
 PRINTED = [block for page in PAGES for block in blocks(page) if "prints" in block.marks]

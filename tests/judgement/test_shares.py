@@ -100,6 +100,16 @@ def test_an_undecided_member_counts_against_both_verdicts():
     assert fake.decide(most(0.9, *members, open_, open_, extent="all")).verdict == "holds"
 
 
+def test_members_that_no_prompts_would_decide_are_said_to_be_so():
+    """Ties: the member's contrast is zero on every prompt, up to the numeric noise."""
+    members, vectors = clear(20)
+    tie = compare(F("D"), ">", 0)
+    fake = Fake(noise=1e-3).put(**vectors, D=exactly(1e-6, 1e-5, 300, 99))
+    found = fake.decide(most(0.95, *members, *[tie] * 3, extent="all"))
+    assert found.verdict == "undecided"
+    assert found.reason.endswith("the distance to the threshold is within the numeric noise")
+
+
 def test_a_share_fails_when_too_many_members_are_refuted():
     members, vectors = clear(10)
     refuted = [compare(F(f"C{i}"), "<", 0) for i in range(10)]

@@ -29,7 +29,10 @@ PRELUDE = [
     "overlap(A: edges, B: edges) -> number",
     "error(A: edges, B: edges) -> number",
     "agreement(C: edges, d: number) -> number",
+    "kl_from_model(C: edges) -> number",
+    "win_rate(C: edges) -> number",
     "interaction(S: edges, A: edges, B: edges) -> number",
+    "backup(h: nodes, K: edges) -> number",
 ]
 
 
