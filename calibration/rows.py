@@ -30,6 +30,7 @@ from calibration.populations import (
     NORMAL,
     POPULATIONS,
     SKEWED,
+    SPREAD,
     T3,
     Generator,
     Population,
@@ -388,6 +389,25 @@ def shown_wrong() -> Iterator[Row]:
         "shown wrong", "forall fails when a member fails at alpha", "20 members, n = 256", trial,
         ("fails",), 0.2, shown_wrong=True,
     )  # fmt: skip
+    for population in (NORMAL, EXPONENTIAL, T3, SPREAD):
+        for method in ("BCa bootstrap", "t"):
+            trial = partial(by_scipy, population=population, n=64, method=method)
+            yield Row(
+                "shown wrong", f"{method} alone, {population.name}", "n = 64", trial,
+                shown_wrong=True,
+            )  # fmt: skip
+
+
+def by_scipy(rng: Generator, population: Population, n: int, method: str) -> str:
+    """The verdict on a mean by one of the intervals that circuitlang takes the wider of, or by BCa."""
+    values = population.draw(rng, n)
+    if method == "t":
+        found = stats.ttest_1samp(values, 0).confidence_interval(0.9)
+    else:
+        found = stats.bootstrap(
+            (values,), np.mean, confidence_level=0.9, method="BCa", rng=rng
+        ).confidence_interval
+    return "holds" if found.low >= 0 else "fails" if found.high <= 0 else "undecided"
 
 
 def uncorrected(rng: Generator, count: int, n: int) -> str:

@@ -13,6 +13,7 @@ from circuitlang.judgement.atoms import (
     DataSet,
     bits_range,
     data_set,
+    data_sets,
     is_indicator,
     restricted,
 )
@@ -127,7 +128,10 @@ def _clustered(estimator: Estimator, affine: Affine, vector: Vector) -> Estimate
         method="t over template means", unit="templates",
     )  # fmt: skip
     if not all(map(is_indicator, affine.terms)):
-        return student
+        if student.se == 0:
+            return student
+        seeds = estimator.seeds(data_sets(affine)[0])
+        return intervals.studentised(student, lambda: [intervals.resampled_means([vector], seeds)])
     bound = intervals.bounded(vector, *bits_range(affine), unit="templates")
 
     def at(alpha: float) -> Interval:

@@ -4,7 +4,7 @@
 |--------------------------------------------|---------------------------------------------------|
 | single prompts, an enumerated population   | none: exact                                       |
 | fewer than 5 prompts, or 5 templates       | none: undecided                                   |
-| templates                                  | t over template means, G - 1 df                   |
+| templates                                  | the same two, over template means                 |
 | metrics that are 0 or 1                    | exact binomial, Gaffke's bound for their contrasts |
 | one set of prompts, n >= 200, not skewed   | t, stratified by template                         |
 | one set of prompts, otherwise              | the wider of t and the studentised bootstrap      |
