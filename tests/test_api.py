@@ -88,7 +88,7 @@ class Page(HTMLParser):
 
 REPORTED = ReportForm(
     name="effects", sentence=None, label="previous", value=0.25, low=0.2, high=0.3, n=16,
-    method="BCa bootstrap",
+    method="wider of t and bootstrap-t",
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from circuitlang.judgement.atoms import (
     DataSet,
     bits_range,
     data_set,
+    data_sets,
     is_indicator,
     restricted,
 )
@@ -30,7 +31,15 @@ def several(estimator: Estimator, affine: Affine, groups: list[DataSet]) -> Esti
         return _linearised(estimator, affine, groups)
     parts = [estimator.one_set(restricted(affine, group), group) for group in groups]
     rest = estimator.affine_value(affine) - sum(part.value for part in parts)
-    return _independent(parts, all(map(is_indicator, affine.terms)), "Welch t").mapped(1.0, rest)
+    bits = all(map(is_indicator, affine.terms))
+    whole = _independent(parts, bits, "Welch t")
+    estimated = {g: restricted(affine, g) for g in groups if not estimator.is_enumerated([g])}
+    plain = all(estimator.is_plain(own, group) for group, own in estimated.items())
+    if not bits and not plain and 0 < whole.se < math.inf:
+        whole = intervals.studentised(
+            whole, lambda: [estimator.drawn(own, group) for group, own in estimated.items()]
+        )
+    return whole.mapped(1.0, rest)
 
 
 def _independent(parts: list[Estimate], bits: bool, method: str) -> Estimate:
@@ -119,7 +128,10 @@ def _clustered(estimator: Estimator, affine: Affine, vector: Vector) -> Estimate
         method="t over template means", unit="templates",
     )  # fmt: skip
     if not all(map(is_indicator, affine.terms)):
-        return student
+        if student.se == 0:
+            return student
+        seeds = estimator.seeds(data_sets(affine)[0])
+        return intervals.studentised(student, lambda: [intervals.resampled_means([vector], seeds)])
     bound = intervals.bounded(vector, *bits_range(affine), unit="templates")
 
     def at(alpha: float) -> Interval:

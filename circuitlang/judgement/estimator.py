@@ -4,11 +4,11 @@
 |--------------------------------------------|---------------------------------------------------|
 | single prompts, an enumerated population   | none: exact                                       |
 | fewer than 5 prompts, or 5 templates       | none: undecided                                   |
-| templates                                  | t over template means, G - 1 df                   |
+| templates                                  | the same two, over template means                 |
 | metrics that are 0 or 1                    | exact binomial, Gaffke's bound for their contrasts |
 | one set of prompts, n >= 200, not skewed   | t, stratified by template                         |
-| one set of prompts, otherwise              | BCa bootstrap, stratified by template             |
-| several sets of prompts                    | Welch                                             |
+| one set of prompts, otherwise              | the wider of t and the studentised bootstrap      |
+| several sets of prompts                    | Welch's t, or the wider of it and the bootstrap   |
 """
 
 from __future__ import annotations
@@ -29,10 +29,7 @@ from circuitlang.judgement.atoms import (
 from circuitlang.judgement.evaluate import Lookup, evaluate, per_prompt, scalar
 from circuitlang.judgement.forms import Affine, Atom
 from circuitlang.judgement.intervals import (
-    LARGE,
     LEAST,
-    SMALL,
-    SMALL_STRATUM,
     Estimate,
     Vector,
     exact,
@@ -46,15 +43,10 @@ NOISE_FACTOR = 10
 
 
 class Estimator:
-    """Estimates contrasts on one sample.
-
-    It remembers the bootstrap distribution of each mean. All means of one data set are resampled
-    with the same prompts, so the distribution of a contrast is the contrast of distributions.
-    """
+    """Estimates contrasts on one sample. Contrasts of one data set are resampled with the same prompts."""
 
     def __init__(self, sample: Sample) -> None:
         self.sample = sample
-        self._drawn: dict[tuple[Atom, DataSet], Vector] = {}
 
     # ---------------------------------------------------------------- values and noise
 
@@ -152,14 +144,22 @@ class Estimator:
         student = intervals.student(value, se, df, n=n, sd=sd, method=kind)
         if np.ptp(vector) == 0 or se == 0:
             return self._without_spread(value, n, vectors)
-        if n >= LARGE and abs(intervals.skewness(vector)) <= 0.11 * math.sqrt(n):
+        if self.is_plain(affine, group):
             return student
-        few = n < SMALL or n >= LARGE or min(map(len, samples)) < SMALL_STRATUM
-        # The acceleration of a stratified mean is that of its centred strata taken together.
-        centred = np.concatenate([sample - np.mean(sample) for sample in samples]) + value
-        drawn = self._distribution(affine, group, strata)
-        at = intervals.bca([centred], intervals.prompt_mean, drawn, student, always_wider=few)
-        return Estimate(value, n, se, sd, at)
+        return intervals.studentised(student, lambda: [self.drawn(affine, group)])
+
+    def is_plain(self, affine: Affine, group: DataSet) -> bool:
+        """Whether the t interval is enough for a contrast on one data set."""
+        vector = self.contrast(affine, group)
+        for rows in self.strata(group):
+            vector[rows] -= vector[rows].mean()
+        return intervals.is_plain(vector)
+
+    def drawn(self, affine: Affine, group: DataSet) -> tuple[Vector, Vector]:
+        """Means and squared standard errors of a contrast in resamples of one data set."""
+        vector = self.contrast(affine, group)
+        samples = [vector[rows] for rows in self.strata(group)]
+        return intervals.resampled_means(samples, self.seeds(group))
 
     def _without_spread(self, value: float, n: int, vectors: list[Vector]) -> Estimate:
         """No spread at all. Runs that vary and agree prompt by prompt agree; a number that never
@@ -187,26 +187,6 @@ class Estimator:
         if rows.kind != "all" or min(map(len, found)) < 2:
             return [np.arange(len(labels))]
         return found
-
-    def _distribution(
-        self,
-        affine: Affine,
-        group: DataSet,
-        strata: list[np.ndarray[tuple[int], np.dtype[np.intp]]],
-    ) -> Vector:
-        total = np.full(intervals.RESAMPLES, affine.constant)
-        seed = self.seeds(group)
-        for atom, coefficient in affine.terms.items():
-            if data_set(atom) != group:
-                total += coefficient * self.value(atom)
-                continue
-            if (atom, group) not in self._drawn:
-                vector = self.vector(atom)
-                samples = [vector[rows] for rows in strata]
-                drawn = intervals.resample(samples, intervals.prompt_mean, seed)
-                self._drawn[atom, group] = drawn
-            total += coefficient * self._drawn[atom, group]
-        return total
 
     def seeds(self, group: DataSet) -> tuple[int, ...]:
         task, rows = group

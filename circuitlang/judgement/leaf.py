@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
+from scipy import optimize, stats
 
 from circuitlang.judgement import intervals
 from circuitlang.judgement.atoms import DataSet, data_set, data_sets, is_indicator
@@ -136,8 +138,9 @@ class Leaf:
         return alpha / len(self.tests) if self.form.mode == "any" else alpha
 
     def _fails_level(self, alpha: float) -> float:
-        """The two ends of one interval (`abs(L) <= t`) share the interval, as B.1 has it."""
-        return alpha if self.form.mode == "any" or self.form.opposed else alpha / len(self.tests)
+        if self.form.mode == "any":
+            return alpha
+        return either_end(alpha, self.tests) if self.form.opposed else alpha / len(self.tests)
 
     def _above(self, i: int, alpha: float, *, noisy: bool) -> bool:
         low, margin = self.tests[i].bounds(alpha)[0], self.margins[i] if noisy else 0.0
@@ -201,7 +204,10 @@ class Leaf:
         elif self.fails(alpha_fails):
             verdict, reason = FAILS, "the whole interval lies outside the claimed region"
         else:
-            reason, need = self._undecided(alpha_holds), self.needed(alpha_holds, alpha_fails)
+            reason, need = (
+                self._undecided(alpha_holds, alpha_fails),
+                self.needed(alpha_holds, alpha_fails),
+            )
         return Decision(
             verdict, self.estimator.value(self.form.left), finite(low), finite(high),
             1 - 2 * alpha, self.threshold,
@@ -211,10 +217,13 @@ class Leaf:
             companions=self.companions,
         )  # fmt: skip
 
-    def _undecided(self, alpha: float) -> str:
+    def _undecided(self, alpha: float, alpha_fails: float) -> str:
         for test in self.tests:
             if test.reason:
                 return test.reason
+        at_an_end = (self._below(i, alpha_fails, noisy=True) for i in range(len(self.tests)))
+        if self.form.opposed and self.form.mode == "all" and any(at_an_end):
+            return narrow(self._fails_level(alpha_fails))
         if self._decided_but_for_noise(alpha):
             return (
                 f"numeric noise: the margin is within {max(self.margins):.3g}, ten times the noise"
@@ -253,6 +262,31 @@ class Leaf:
         if form is None or not (form.opposed or form.over) or len(data_sets(form.pieces[0])) != 1:
             return ()
         return rmse(self.estimator, form)
+
+
+def either_end(alpha: float, tests: Sequence[Estimate]) -> float:
+    """The level of each end of a region, so that a number in it is refuted with probability alpha.
+
+    `tests` are the number less the lower border, and the upper border less the number. On one border
+    the far end refutes too where the error exceeds the region's width: that is nothing for a wide
+    region, which leaves alpha, and as much again for one without width, which leaves alpha / 2.
+    """
+    se, width = max(test.se for test in tests), max(sum(test.value for test in tests), 0.0)
+    if se == 0:
+        return alpha
+    far = width / se
+
+    def excess(level: float) -> float:
+        return level + float(stats.norm.sf(stats.norm.isf(level) + far)) - alpha
+
+    return float(optimize.brentq(excess, alpha / 2, alpha, xtol=alpha * 1e-9))
+
+
+def narrow(level: float) -> str:
+    return (
+        "the region is so narrow that a number in it may look outside at either end; the "
+        f"{1 - 2 * level:.1%} interval reaches it"
+    )
 
 
 def rmse(estimator: Estimator, form: Form) -> tuple[tuple[str, float], ...]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 
-from circuitlang.judgement.leaf import Leaf, fewest, most
+from circuitlang.judgement.leaf import Leaf, either_end, fewest, most, narrow
 from circuitlang.judgement.node import Node, joined_leaves
 from circuitlang.judgement.power import Needed
 from circuitlang.judgement.verdict import (
@@ -26,14 +26,18 @@ from circuitlang.judgement.verdict import (
 
 
 class Range:
-    """`x in a..b`: both ends are read off one interval, so neither direction is corrected."""
+    """`x in a..b`: it holds when both ends do, each at alpha, and fails when one of them does."""
 
     searched = False
 
     def __init__(self, lower: Leaf, upper: Leaf) -> None:
         self.lower, self.upper = lower, upper
-        self.share = 1 if len(lower.form.tests) <= 1 and len(upper.form.tests) <= 1 else 2
         self.leaves = (lower, upper)
+
+    def _fails_level(self, alpha: float) -> float:
+        if max(len(self.lower.tests), len(self.upper.tests)) > 1:
+            return alpha / 2
+        return either_end(alpha, (*self.lower.tests, *self.upper.tests))
 
     @property
     def exact(self) -> bool:
@@ -51,8 +55,10 @@ class Range:
         return self.lower.holds(alpha) and self.upper.holds(alpha)
 
     def fails(self, alpha: float) -> bool:
-        level = alpha / self.share
-        return not self.invalid and (self.lower.fails(level) or self.upper.fails(level))
+        if self.invalid:
+            return False
+        level = self._fails_level(alpha)
+        return self.lower.fails(level) or self.upper.fails(level)
 
     def strength(self, alpha: float) -> float:
         return min(self.lower.strength(alpha), self.upper.strength(alpha))
@@ -77,6 +83,8 @@ class Range:
             return replace(joint, verdict=FAILS, reason=reason)
         need = self.needed(alpha_holds, alpha_fails)
         reason = low.reason if low.verdict != HOLDS else high.reason
+        if FAILS in (low.verdict, high.verdict):
+            reason = narrow(self._fails_level(alpha_fails))
         return replace(
             joint, verdict=UNDECIDED, reason=reason, n_to_decide=need.n, power_note=need.why
         )

@@ -17,6 +17,7 @@ from circuitlang.judgement.intervals import Estimate, Interval
 ContrastAt = Callable[[float], Estimate]
 DOUBLINGS = 30
 FIRST_STEP = 1.7
+HUGE = 1e100  # for no bound: the search for roots wants finite numbers
 
 
 def fieller(contrast_at: ContrastAt, value: float, denominator: float) -> Estimate:
@@ -32,10 +33,10 @@ def fieller(contrast_at: ContrastAt, value: float, denominator: float) -> Estima
     @cache
     def at(alpha: float) -> Interval:
         low = _crossing(
-            lambda t: contrast_at(t).at(alpha).low, value, -FIRST_STEP * here.se / scale
+            lambda t: max(contrast_at(t).at(alpha).low, -HUGE), value, -FIRST_STEP * here.se / scale
         )
         high = _crossing(
-            lambda t: contrast_at(t).at(alpha).high, value, FIRST_STEP * here.se / scale
+            lambda t: min(contrast_at(t).at(alpha).high, HUGE), value, FIRST_STEP * here.se / scale
         )
         return Interval(low, high, f"{here.at(alpha).method} of the contrast, inverted (Fieller)")
 

@@ -10,7 +10,7 @@ import numpy as np
 from circuitlang.judgement import intervals
 from circuitlang.judgement.atoms import DataSet
 from circuitlang.judgement.evaluate import Lookup, evaluate
-from circuitlang.judgement.intervals import SMALL, SMALL_STRATUM, Estimate, Vector
+from circuitlang.judgement.intervals import LEAST_TO_BOOTSTRAP, Estimate, Vector
 from circuitlang.judgement.parts import measurements
 from circuitlang.language.spec import Measurement, Number
 
@@ -29,7 +29,7 @@ def resampled(estimator: Estimator, number: Number) -> Estimate:
     if not sampled:
         return intervals.exact(value, n, 0.0, "every prompt")
     n = min(estimator.count(group) for group in sampled)
-    if n < SMALL_STRATUM:
+    if n < LEAST_TO_BOOTSTRAP:
         return intervals.unknown(value, n, f"{n} prompts are too few to bootstrap this number")
     samples, owner = [], []
     for group in sampled:
@@ -44,8 +44,10 @@ def resampled(estimator: Estimator, number: Number) -> Estimate:
     se = float(np.std(drawn, ddof=1))
     if not np.isfinite(drawn).all() or se == 0:
         return intervals.unknown(value, n, "resampling gives no interval: too many equal prompts")
-    normal = intervals.student(value, se, n - 1, n=n, sd=se * math.sqrt(n), method="bootstrap t")
-    at = intervals.bca(samples, statistic, drawn, normal, always_wider=n < SMALL)
+    normal = intervals.student(
+        value, se, n - 1, n=n, sd=se * math.sqrt(n), method="t with bootstrap error"
+    )
+    at = intervals.bca(samples, statistic, drawn, normal)
     return Estimate(value, n, se, se * math.sqrt(n), at)
 
 

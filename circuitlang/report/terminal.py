@@ -102,7 +102,7 @@ def _method(claim: ClaimForm) -> str:
         return f"each of {len(claim.members)} prompts"
     return (
         "no spread"
-        if claim.low is not None and claim.low == claim.high and "BCa" in claim.method
+        if claim.low is not None and claim.low == claim.high and "bootstrap" in claim.method
         else claim.method
     )
 

@@ -22,7 +22,9 @@ from judgement_fakes import (
 )
 from scipy import stats
 
+from circuitlang.judgement import intervals
 from circuitlang.judgement.decide import estimate_number, node_of
+from circuitlang.judgement.leaf import either_end
 from circuitlang.judgement.quantifiers import step_down
 from circuitlang.language.spec import Aggregate, Both, Quantified, Rows
 
@@ -180,13 +182,37 @@ def test_absolute_values_in_three_values():
     assert found[0].low == pytest.approx(0.5 - stats.t.isf(0.025, 399) / 20)
 
 
-def test_both_ends_of_a_region_are_read_off_one_interval():
-    """B.1: `fails` is a 1 - 2 alpha interval disjoint from the region, as `holds` is one inside."""
+def test_both_ends_of_a_wide_region_are_read_off_one_interval():
+    """Six standard errors wide: `fails` is a 1 - 2 alpha interval disjoint from the region."""
     fake = Fake().put(C=0.3 - at_p(0.04))
     assert fake.decide(within(F("C"), -0.3, 0.3)).verdict == "fails"
     assert fake.decide(compare(op("abs", F("C")), "<=", 0.3)).verdict == "fails"
     larger = compare(op("max", F("C"), op("-", F("C"), 5)), "<=", 0.3)
     assert fake.decide(larger).verdict == "undecided", "two unrelated tests: .04 > .05 / 2"
+
+
+def test_the_ends_of_a_region_without_width_share_alpha():
+    for p, verdict in ((0.04, "undecided"), (0.024, "fails")):
+        fake = Fake().put(C=1 - at_p(p))
+        for claim in (within(F("C"), 1, 1 + 1e-9), compare(op("abs", sub(F("C"), 1)), "<=", 1e-9)):
+            found = fake.decide(claim)
+            assert found.verdict == verdict
+            assert ("so narrow" in found.reason) == (verdict == "undecided")
+    assert "the 95.0% interval reaches it" in Fake().put(C=1 - at_p(0.04)).decide(claim).reason
+
+
+def test_the_level_of_either_end_grows_with_the_region():
+    def level(width: float) -> float:
+        ends = [intervals.student(v, 1.0, 99, n=100, sd=10, method="t") for v in (0.0, width)]
+        return either_end(0.05, ends)
+
+    levels = [level(width) for width in (0, 0.5, 1, 2, 4)]
+    assert levels[0] == pytest.approx(0.025)
+    assert levels == sorted(levels)
+    assert levels[-1] == pytest.approx(0.05, abs=1e-6)
+    for width, found in zip((0, 0.5, 1, 2, 4), levels, strict=True):
+        z = stats.norm.isf(found)
+        assert found + stats.norm.cdf(-z - width) == pytest.approx(0.05)
 
 
 def test_a_number_on_its_threshold():

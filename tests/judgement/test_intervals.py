@@ -88,20 +88,59 @@ def test_the_t_interval_is_the_textbook_one():
     assert (low, high) == pytest.approx((expected.low, expected.high))
 
 
-def test_below_200_it_is_scipys_bca():
-    values = np.random.default_rng(0).exponential(size=120)
-    found = estimate_number(F("A"), Fake().put(A=values).estimator)
-    assert found.method(0.05) == "BCa bootstrap"
-    expected = stats.bootstrap(
-        (values,), np.mean, confidence_level=0.9, rng=np.random.default_rng(1)
-    ).confidence_interval
-    assert found.bounds(0.05) == pytest.approx((expected.low, expected.high), abs=0.01)
+def bootstrap_t(values: np.ndarray, alpha: float) -> tuple[float, float]:
+    """By the textbook: t of every resample, one by one."""
+    rng, n, ts = np.random.default_rng(1), len(values), []
+    for _ in range(9_999):
+        drawn = values[rng.integers(0, n, n)]
+        ts.append((drawn.mean() - values.mean()) / (drawn.std(ddof=1) / math.sqrt(n)))
+    low, high = np.quantile(ts, [alpha, 1 - alpha])
+    se = values.std(ddof=1) / math.sqrt(n)
+    return values.mean() - high * se, values.mean() - low * se
 
 
-def test_a_tail_that_resamples_cannot_resolve_uses_the_wider():
+def test_below_200_it_is_the_wider_of_t_and_the_bootstrap_t():
     values = np.random.default_rng(0).exponential(size=120)
     found = estimate_number(F("A"), Fake().put(A=values).estimator)
-    assert found.method(0.05 / 671) == "wider of BCa bootstrap and t"
+    assert found.method(0.05) == "wider of t and bootstrap-t"
+    t = stats.ttest_1samp(values, 0).confidence_interval(0.9)
+    low, high = bootstrap_t(values, 0.05)
+    assert low > t.low, "skewed to the right: below, t is the wider"
+    assert high > t.high
+    assert found.bounds(0.05) == pytest.approx((t.low, high), abs=0.01)
+
+
+def test_a_bootstrap_of_few_distinct_values_has_no_upper_end():
+    """A third of the resamples of fifteen 0 and one 1 are all 0, and say nothing of the spread."""
+    values = np.r_[np.zeros(15), 1.0]
+    fake = Fake().put(metric=RANK, A=values)
+    assert estimate_number(F("A", metric=RANK), fake.estimator).bounds(0.05)[1] == math.inf
+    assert fake.decide(compare(F("A", metric=RANK), "<=", 1e6)).verdict == "undecided"
+
+
+def test_the_bootstrap_of_strata_resamples_each_by_itself():
+    rng = np.random.default_rng(0)
+    samples = [rng.exponential(size=30), 5 + 3 * rng.exponential(size=20)]
+    means, squares = intervals.resampled_means(samples, (3,))
+    error, _ = intervals.stratified_error(samples)
+    assert np.mean(means) == pytest.approx(0, abs=0.05 * error)
+    assert np.std(means) == pytest.approx(error, rel=0.05), "not the spread between strata"
+    assert math.sqrt(np.mean(squares)) == pytest.approx(error, rel=0.05)
+    drawn = intervals.resampled_means([2 * s for s in samples], (3,))
+    assert drawn[0] == pytest.approx(2 * means)
+    assert drawn[1] == pytest.approx(4 * squares)
+
+
+def test_blocks_of_resamples_are_all_there():
+    values = np.random.default_rng(0).lognormal(size=2_500)
+    means, squares = intervals.resampled_means([values], (3,))
+    assert len(means) == len(squares) == intervals.RESAMPLES
+    assert np.std(means) == pytest.approx(values.std() / 50, rel=0.05)
+
+
+def test_few_resamples_beyond_alpha_leave_t_the_wider():
+    values = np.random.default_rng(0).exponential(size=120)
+    found = estimate_number(F("A"), Fake().put(A=values).estimator)
     half = float(values.std(ddof=1)) / math.sqrt(120) * stats.t.isf(0.05 / 671, 119)
     low, high = found.bounds(0.05 / 671)
     assert low <= values.mean() - half
@@ -111,8 +150,8 @@ def test_a_tail_that_resamples_cannot_resolve_uses_the_wider():
 
 def test_skewed_numbers_are_not_left_to_the_t_interval():
     rng = np.random.default_rng(0)
-    skewed, even = rng.lognormal(0, 1.5, 250), rng.normal(size=250)
-    assert "BCa" in estimate_number(F("A"), Fake().put(A=skewed).estimator).method(0.05)
+    skewed, even = rng.exponential(size=250), rng.normal(size=250)
+    assert "bootstrap" in estimate_number(F("A"), Fake().put(A=skewed).estimator).method(0.05)
     assert estimate_number(F("A"), Fake().put(A=even).estimator).method(0.05) == "t"
 
 
@@ -163,22 +202,30 @@ def test_order_statistics():
 
 def test_different_data_sets_are_welch():
     rng = np.random.default_rng(0)
-    a, b = rng.normal(1, 1, 60), rng.normal(0, 5, 40)
+    a, b = rng.normal(1, 1, 260), rng.normal(0, 5, 240)
     fake = Fake().put(A=a).put("gt", A=b)
     found = estimate_number(sub(F("A"), F("A", task="gt")), fake.estimator)
     expected = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.9)
     assert found.bounds(0.05) == pytest.approx((expected.low, expected.high))
     assert found.method(0.05) == "Welch t"
+    a, b = rng.exponential(size=60), 5 * rng.exponential(size=40)
+    fake = Fake().put(A=a).put("gt", A=b)
+    found = estimate_number(sub(F("A"), F("A", task="gt")), fake.estimator)
+    assert found.method(0.05) == "wider of Welch t and bootstrap-t"
+    welch = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.9)
+    low, high = found.bounds(0.05)
+    assert low < welch.low - 0.1, "the task with the larger spread is skewed to the right"
+    assert high == pytest.approx(welch.high)
 
 
 def test_parts_of_one_task_are_independent_and_overlaps_are_not():
     rng = np.random.default_rng(0)
-    names = np.repeat(["x", "y"], 100)
-    values = rng.normal(size=200) + np.where(names == "x", 2, 0)
+    names = np.repeat(["x", "y"], 250)
+    values = rng.normal(size=500) + np.where(names == "x", 2, 0)
     fake = Fake(slots={"ioi": tuple({"name": n} for n in names)}).put(A=values)
     x, y = (F("A", Rows("part", n, "name")) for n in "xy")
     parts = estimate_number(sub(x, y), fake.estimator)
-    expected = stats.ttest_ind(values[:100], values[100:], equal_var=False).confidence_interval(0.9)
+    expected = stats.ttest_ind(values[:250], values[250:], equal_var=False).confidence_interval(0.9)
     assert parts.bounds(0.05) == pytest.approx((expected.low, expected.high))
     fake.templates["ioi"] = names
     of_x, of_y = (F("A", Rows("template", n)) for n in "xy")
