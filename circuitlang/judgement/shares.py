@@ -168,8 +168,8 @@ class Share:
         reason = f"{self._split(members)}; {self._asked(alpha)}"
         if need.unit == "members":
             return replace(found, n_to_decide=need.n, power_note=need.why, reason=reason)
-        would = f"about {need.n:,} {need.unit} would decide enough of them"
-        return replace(found, reason=f"{reason}; {would if need.n else need.why}")
+        would = f"about {need.n:,} {need.unit} would decide enough of them" if need.n else need.why
+        return replace(found, reason=f"{reason}; {would}")
 
     def _split(self, members: Sequence[tuple[str, Decision]]) -> str:
         """How many hold, fail and are open."""
