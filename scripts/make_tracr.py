@@ -143,14 +143,20 @@ def _mlp(params: Any, layer: int) -> PlainMLP:
 def expected(compiled: Any, prompts: list[list[str]]) -> list[dict[str, Any]]:
     """Tracr's own output, position by position after <bos>, for prompts without it."""
     return [
-        {
-            "prompt": " ".join(prompt),
-            "output": [
-                round(float(v), 6) if _is_numerical(compiled) else str(v)
-                for v in compiled.apply([BOS, *prompt]).decoded[1:]
-            ],
-        }
+        {"prompt": " ".join(prompt), "output": _output(compiled, compiled.apply([BOS, *prompt]))}
         for prompt in prompts
+    ]
+
+
+def _output(compiled: Any, applied: Any) -> list[float | str | None]:
+    """Numbers or words; None where a program selects nothing and no word is written."""
+    if _is_numerical(compiled):
+        return [round(float(value), 6) for value in applied.decoded[1:]]
+    written = np.asarray(applied.transformer_output)[0, 1:, list(_outputs(compiled).values())]
+    strongest = written.max(axis=0)
+    return [
+        str(value) if most > 0.5 else None
+        for value, most in zip(applied.decoded[1:], strongest, strict=True)
     ]
 
 

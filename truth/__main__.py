@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -115,7 +114,7 @@ def count(
         exact = suite.exhaustive()
     out.print(confusion(exact, "From every prompt there is: no error is allowed"))
     problems += [f"exhaustive, {t.verdict}: {t.statement.text}" for t in exact if t.wrong]
-    unsure = Counter(t.verdict for t in exact if t.verdict not in ("holds", "fails"))
+    unsure = [t for t in exact if t.verdict not in ("holds", "fails")]
 
     with show.status("deciding from samples"):
         sampled = suite.sampled()
@@ -139,8 +138,8 @@ def count(
     )
     problems += [f"two ways, two verdicts: {line}" for line in apart]
 
-    if unsure:
-        out.print(f"not decided from every prompt: {dict(unsure)}")
+    for trial in unsure:
+        out.print(f"{trial.verdict} from every prompt: {trial.statement.text}", markup=False)
     for problem in problems:
         out.print(f"PROBLEM {problem}", markup=False)
     out.print("every bound is kept" if not problems else f"{len(problems)} problems")

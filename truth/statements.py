@@ -31,6 +31,10 @@ KINDS = ("faithfulness", "necessity", "completeness", "minimality", "share", "qu
 NEAR = (0.001, 0.01, 0.05, 0.1, 0.2)
 FAR = (0.3, 0.5, 0.8)
 SMALL = 0.02  # values below are idle: distances from them are in units of the effect
+VARYING = 0.8  # the share of statements about quantities that vary, where there are some
+MANY = 100
+MOST_TRIES = 100_000
+PLACED_EDGES = 6  # how many edges at single places a model is asked about
 PER_MISTAKE = 5  # how many circuits of each mistake a model gets
 
 HalfWidth = Callable[[int], float]
@@ -56,6 +60,11 @@ class Quantity:
     scale: str = ""
     prefix: str = ""
     highest: float = math.inf
+
+    @property
+    def varies(self) -> bool:
+        """Whether a sample may be wrong about it: prompts differ, by more than rounding."""
+        return all(side.half_width(MANY) > SMALL / 100 for side in self.sides.values())
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,14 @@ class Statement:
     @property
     def near(self) -> bool:
         return self.distance is not None and self.distance <= max(NEAR)
+
+    @property
+    def half_widths(self) -> float:
+        """How far the threshold is from the value, in half-widths of the interval to be expected."""
+        side = self.quantity.sides[self.operator]
+        half_width = side.half_width(self.samples)
+        apart = abs(float(self.threshold) - side.value)
+        return apart / half_width if half_width else math.inf
 
 
 # ------------------------------------------------------------------------------------ quantities
@@ -150,6 +167,7 @@ class Pool:
         for node in self.exact.subject.nodes:
             yield from self._about(planted, None, node, edges=6)
         yield from self._quantifiers()
+        yield from self._parts()
         yield from self._signs()
         for mistake, circuits in self._mistaken():
             for circuit in self.draw.sample(circuits, min(len(circuits), PER_MISTAKE)):
@@ -199,21 +217,41 @@ class Pool:
                 self.name, "share", mistake, left, _both(Side(share, half_width)), highest=0.995
             )
 
+    def _drop(self, part: EdgeSet) -> Ratio:
+        """What the model loses without the part, as a share of the effect."""
+        whole = self.exact.everything
+        return self._ratio(self._score(whole) - self._score(whole - part))
+
+    def _edges_at_places(self) -> list[EdgeSet]:
+        """Edges of the circuit, each at one place of the prompt."""
+        edges, places = sorted(self.exact.planted.edges), self.exact.subject.places
+        pairs = list(itertools.product(edges, places))
+        drawn = self.draw.sample(pairs, min(len(pairs), PLACED_EDGES))
+        return [one_edge(edge, place) for edge, place in drawn]
+
     def _quantifiers(self) -> Iterator[Quantity]:
-        whole = self._score(self.exact.everything)
-        drops = {
-            node: self._ratio(whole - self._score(self.exact.everything - self.exact.leaving(node)))
-            for node in self.exact.subject.nodes
-        }
-        for kind in ("forall", "exists", "most(60%)"):
-            for size in range(2, len(drops) + 1):
-                nodes = self.draw.sample(sorted(drops), size)
-                alpha = ALPHA if kind == "forall" else ALPHA / size
-                sides = _members(kind, [drops[node].side(alpha) for node in nodes])
-                prefix = f"{kind} h in [{', '.join(nodes)}]: "
-                yield Quantity(
-                    self.name, "quantifier", None, "drop(M, h)", sides, " * effect", prefix
-                )
+        nodes = [self.exact.leaving(node) for node in self.exact.subject.nodes]
+        for domain in (nodes, self._edges_at_places()):
+            drops = [(part, self._drop(part)) for part in domain]
+            for kind in ("forall", "exists", "most(60%)"):
+                for size in range(2, len(drops) + 1):
+                    chosen = self.draw.sample(drops, size)
+                    alpha = ALPHA if kind == "forall" else ALPHA / size
+                    sides = _members(kind, [drop.side(alpha) for _, drop in chosen])
+                    prefix = f"{kind} k in [{', '.join(part.text for part, _ in chosen)}]: "
+                    yield Quantity(
+                        self.name, "quantifier", None, "drop(M, k)", sides, " * effect", prefix
+                    )
+
+    def _parts(self) -> Iterator[Quantity]:
+        """How necessary single edges are at single places, and how complete the circuit without."""
+        c, whole = self.exact.planted, self.exact.everything
+        for part in self._edges_at_places():
+            side = self._drop(part).side()
+            yield self._quantity("necessity", None, f"necessity({part.text})", side)
+            left = f"abs(F(planted - {part.text}) - F(M - {part.text}))"
+            apart = self._ratio(self._score(c - part) - self._score(whole - part)).absolute()
+            yield self._quantity("completeness", None, left, apart, scale=" * effect")
 
     def _signs(self) -> Iterator[Quantity]:
         """Which of two sets matters more: the sign of drop(A) - c * drop(B), at the c where it is 0."""
@@ -345,15 +383,12 @@ class Writer:
         groups: dict[tuple[str, str], list[Quantity]] = {}
         for quantity in fitting:
             groups.setdefault((quantity.subject, quantity.kind), []).append(quantity)
-        turns = itertools.cycle(groups.values())
         found: list[Statement] = []
-        for tries, group in enumerate(turns):
+        for group in itertools.islice(itertools.cycle(groups.values()), MOST_TRIES):
             if len(found) == number:
                 return found
-            if tries > 50 * number:
-                raise ValueError(f"there are no {number} statements on {kind or mistake}")
             made = placed(
-                self.draw.choice(group),
+                self._one_of(group),
                 true,
                 self.draw.choice(distances),
                 self.draw.choice(self.sizes),
@@ -363,4 +398,8 @@ class Writer:
             if made is not None:
                 found.append(made)
                 self.count += 1
-        raise ValueError("no groups")
+        raise ValueError(f"there are no {number} statements on {kind or mistake}")
+
+    def _one_of(self, group: Sequence[Quantity]) -> Quantity:
+        varying = [quantity for quantity in group if quantity.varies]
+        return self.draw.choice(varying if varying and self.draw.random() < VARYING else group)

@@ -72,6 +72,7 @@ def rows(trials: Sequence[Trial], true: bool) -> list[Row]:
     found += [row(k, lambda s, k=k: s.quantity.kind == k) for k in KINDS]  # type: ignore[misc]
     found.append(row(f"within {max(NEAR):.0%} of the value", lambda s: s.near))
     found.append(row(f"within {min(NEAR):.1%} of the value", lambda s: s.distance == min(NEAR)))
+    found.append(row("within half a half-width", lambda s: s.half_widths <= 0.5))
     found.append(row("two half-widths from it", lambda s: s.distance is None))
     sizes = sorted({t.statement.samples for t in trials})
     found += [row(f"{n} prompts", lambda s, n=n: s.samples == n) for n in sizes]  # type: ignore[misc]
