@@ -43,6 +43,7 @@ SLOTS = "PQRST"
 CONTEXT, HEADS = 7, 5
 CAP = 0.75
 LOGITS = 6.0
+CONSTANT_LOGIT = -10.0  # of <bos>, so that not all logits vanish where every part does
 FOCUS = 40.0  # the score of the place a head looks at; elsewhere 0
 
 # Directions of the plain residual stream.
@@ -124,6 +125,7 @@ def model() -> PlainTransformer:
     backup = mlp([({"s": 1, "said": -1}, 0, {"backup": 1}), *spare])
     unembed = np.zeros((WIDTH, len(VOCABULARY)))
     unembed[[AT[name] for name in SUMMED], VOCABULARY.index("good")] = LOGITS
+    unembed[AT["at 0"] : AT["at 0"] + CONTEXT, VOCABULARY.index(BOS)] = CONSTANT_LOGIT
     return PlainTransformer(VOCABULARY, embed, positions, [first, second], [gates, backup], unembed)
 
 

@@ -38,9 +38,11 @@ LETTERS = ["a", "b", "c", "d", "e"]
 LENGTH = 6  # tokens of a prompt, without <bos>
 LEAST_HEADS = 2
 LOGITS = 10.0  # logits per unit that Tracr writes
-# A numerical program's output is the logit of `more`; that of `less` is 0, and that of <bos> a
-# constant, so that not all logits vanish where the output does.
-MORE, LESS = "more", "less"
+CONSTANT_LOGIT = -10.0  # of <bos>, so that not all logits vanish where a program writes nothing
+MORE, LESS = (
+    "more",
+    "less",
+)  # a numerical program's output is the logit of `more`; that of `less` is 0
 
 
 def previous() -> rasp.SOp:
@@ -96,6 +98,7 @@ def plain(compiled: Any) -> PlainTransformer:
     for word, direction in outputs.items():
         if direction is not None:
             unembed[direction, vocabulary.index(word)] = LOGITS
+    unembed[compiled.residual_labels.index("one"), vocabulary.index(BOS)] = CONSTANT_LOGIT
     layers = range(config.num_layers)
     return PlainTransformer(
         vocabulary,
@@ -115,7 +118,7 @@ def _outputs(compiled: Any) -> dict[str, int | None]:
     """Word of the output -> the residual direction that is its logit; None for a logit of 0."""
     labels = compiled.residual_labels
     if _is_numerical(compiled):
-        return {MORE: labels.index(compiled.result), LESS: None, BOS: labels.index("one")}
+        return {MORE: labels.index(compiled.result), LESS: None}
     return {
         str(value): labels.index(f"{compiled.result}:{value}")
         for value in compiled.output_encoder.encoding_map
