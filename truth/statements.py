@@ -94,6 +94,11 @@ class Statement:
         return value >= threshold if self.operator == ">=" else value <= threshold
 
     @property
+    def verdict(self) -> str:
+        """The right one."""
+        return "holds" if self.true else "fails"
+
+    @property
     def near(self) -> bool:
         return self.distance is not None and self.distance <= max(NEAR)
 
