@@ -135,6 +135,7 @@ class _Check:
         self.positions = tuple(sorted(reads | {end}))
         self.watched = watched(metric.expression for metric in self.metrics)
         self.noise = dict.fromkeys(self.metrics, 0.0)
+        self.largest_logit = 0.0
         self.references: dict[Run, Outcome] = {}
         if model.adapter is not None:
             graph = wiring(model.shape)
@@ -158,6 +159,7 @@ class _Check:
         some = next(iter(self.requests))
         whole_run = replace(some, ablation=None, live=everything)
         (whole,) = self.execute(self.prompts, [whole_run])
+        self.largest_logit = whole.logits.double().abs().max().item()
         read = self._read_from(everything)
         yield "F(M) equals an unhooked forward", whole, self._unhooked(None), read
         for ablation in self._resampled():
@@ -269,10 +271,13 @@ class _Check:
     def _compare(
         self, name: str, one: Outcome, other: Outcome, read: frozenset[Metric]
     ) -> Invariant:
-        """A metric that jumps (an indicator, a rank) has noise only where a request reads it:
-        elsewhere the smallest difference may decide a tie that nobody asks about."""
+        """In units of M's largest logit: a run's own may be 0 up to rounding.
+
+        A metric that jumps (an indicator, a rank) has noise only where a request reads it:
+        elsewhere the smallest difference may decide a tie that nobody asks about.
+        """
         first, second = one.logits.double(), other.logits.double()
-        scale = second.abs().max().item()
+        scale = max(self.largest_logit, second.abs().max().item())
         deviation = (first - second).abs().max().item() / scale if scale else 0.0
         for metric in self.metrics:
             asked = metric in read or not jumps(metric.expression)

@@ -10,7 +10,8 @@ import torch
 from circuitlang.language.graph.architecture import Architecture, Shape, parse_edge
 from circuitlang.language.graph.edges import uniform
 from circuitlang.language.spec import Run
-from circuitlang.runtime.invariants import check_invariants, dead_ends
+from circuitlang.runtime.invariants import _Check, check_invariants, dead_ends
+from circuitlang.runtime.reference import Outcome
 from tests.runtime.test_measure import ATTENTION, DIFFERENCE, runs_of
 from tests.tiny_models import FAMILIES, prompt_set
 
@@ -97,3 +98,13 @@ def test_adding_dead_ends_changes_no_logits_on_a_sparse_circuit(tiny):
     report = check_invariants(model, prompt_set([8, 8]), {run: [DIFFERENCE]})
     assert report.passed
     assert torch.tensor([i.deviation for i in report.invariants]).isfinite().all()
+
+
+def test_a_run_of_tiny_logits_is_measured_in_those_of_the_model(tiny):
+    """Zeroing everything can leave logits that are 0 up to rounding; that is no broken invariant."""
+    requests = {run: [ATTENTION] for run in requests_of_swap(tiny("gpt2"))}
+    check = _Check(tiny("gpt2"), prompt_set([8, 8]).prompts, (), requests)
+    check.largest_logit = 10.0
+    one, other, far = (Outcome((7,), torch.full((2, 1, 4), x)) for x in (1e-7, 2e-7, 1.0))
+    assert check._compare("tiny", one, other, frozenset()).passed
+    assert not check._compare("far", one, far, frozenset()).passed
