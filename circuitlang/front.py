@@ -137,10 +137,14 @@ def lint_further(front: Front, options: Options) -> Front:
 
 
 def _check_decidable(resolved: Resolved, diagnostics: Diagnostics) -> None:
-    from circuitlang.judgement.contrast import depends, unsupported
+    from circuitlang.judgement.contrast import depends, unguaranteed, unsupported
 
     for claim in resolved.spec.claims:
-        for problem in unsupported(claim.formula, claim.target or "prompts"):
+        target = claim.target or "prompts"
+        problems = unsupported(claim.formula, target)
+        if resolved.spec.guaranteed:
+            problems = (*problems, *unguaranteed(claim.formula, target))
+        for problem in problems:
             diagnostics.error(
                 "CL303",
                 f"Claim `{claim.name}` cannot be decided: {problem.reason}.",

@@ -598,6 +598,7 @@ def sample_of(measured: Measured, seed: int | None) -> Any:
         enumerated={t: d.enumerated for t, d in by_task.items()},
         slots={t: tuple(p.slots for p in d.prompts) for t, d in by_task.items()},
         seed=seed or 0,
+        guaranteed=measured.resolved.spec.guaranteed,
     )
 
 

@@ -45,10 +45,3 @@ def is_indicator(atom: Atom) -> bool:
             return expression.operator in RELATIONS
         return isinstance(expression, TopToken)
     return atom.kind == "share"
-
-
-def bits_range(affine: Affine) -> tuple[float, float]:
-    """The least and the largest a contrast of 0 or 1 metrics can be."""
-    coefficients = list(affine.terms.values())
-    low = affine.constant + sum(c for c in coefficients if c < 0)
-    return low, affine.constant + sum(c for c in coefficients if c > 0)

@@ -11,7 +11,6 @@ import numpy as np
 from circuitlang.judgement import intervals
 from circuitlang.judgement.atoms import (
     DataSet,
-    bits_range,
     data_set,
     data_sets,
     is_indicator,
@@ -19,6 +18,7 @@ from circuitlang.judgement.atoms import (
 )
 from circuitlang.judgement.forms import Affine
 from circuitlang.judgement.intervals import LEAST, Estimate, Interval, Vector
+from circuitlang.judgement.ranges import range_of
 from circuitlang.language.spec import Rows
 
 if TYPE_CHECKING:
@@ -28,10 +28,14 @@ if TYPE_CHECKING:
 def several(estimator: Estimator, affine: Affine, groups: list[DataSet]) -> Estimate:
     """A sum of means over different prompts: Welch, or linearised where prompts are shared."""
     if _overlap(estimator, groups):
+        if estimator.sample.guaranteed:
+            n = min(estimator.count(group) for group in groups)
+            reason = "a sum over shared prompts has no finite-sample interval"
+            return intervals.unknown(estimator.affine_value(affine), n, reason)
         return _linearised(estimator, affine, groups)
     parts = [estimator.one_set(restricted(affine, group), group) for group in groups]
     rest = estimator.affine_value(affine) - sum(part.value for part in parts)
-    bits = all(map(is_indicator, affine.terms))
+    bits = all(map(is_indicator, affine.terms)) or estimator.sample.guaranteed
     whole = _independent(parts, bits, "Welch t")
     estimated = {g: restricted(affine, g) for g in groups if not estimator.is_enumerated([g])}
     plain = all(estimator.is_plain(own, group) for group, own in estimated.items())
@@ -132,7 +136,7 @@ def _clustered(estimator: Estimator, affine: Affine, vector: Vector) -> Estimate
             return student
         seeds = estimator.seeds(data_sets(affine)[0])
         return intervals.studentised(student, lambda: [intervals.resampled_means([vector], seeds)])
-    bound = intervals.bounded(vector, *bits_range(affine), unit="templates")
+    bound = intervals.bounded(vector, *range_of(affine), unit="templates")
 
     def at(alpha: float) -> Interval:
         return intervals.widest(student, bound, alpha)

@@ -20,6 +20,7 @@ from circuitlang.judgement.forms import (
     form_of,
 )
 from circuitlang.judgement.parts import measurements, quantile_level, walk
+from circuitlang.judgement.ranges import is_bounded
 from circuitlang.judgement.regions import claimed_share
 from circuitlang.language.spec import (
     Aggregate,
@@ -38,6 +39,9 @@ from circuitlang.language.spec import (
 )
 from circuitlang.language.text.syntax import RELATIONS
 
+_BOUNDED = "measure by `prob(answer)` or an indicator, or claim a share: `agreement(C, 1) >= 80%`"
+_UNBOUNDED = "it averages numbers without bounds, of which no sample guarantees anything"
+_RESAMPLED = "it is resampled, which guarantees nothing at a given number of prompts"
 DIRECTIONS = (">=", ">", "<=", "<")
 
 
@@ -298,6 +302,20 @@ def unsupported(formula: Formula, target: str | None = None) -> tuple[Unsupporte
     """Every distinct reason why a formula cannot be decided; empty when it can."""
     found = (classify(comparison, target) for comparison in comparisons(formula))
     return tuple(dict.fromkeys(f for f in found if isinstance(f, Unsupported)))
+
+
+def unguaranteed(formula: Formula, target: str | None = None) -> tuple[Unsupported, ...]:
+    """Why a formula has no interval that is right at any number of prompts; empty when it has one."""
+    found: list[Unsupported] = []
+    for comparison in comparisons(formula):
+        form = classify(comparison, target)
+        if isinstance(form, Unsupported) or form.kind in ("constant", "quantile"):
+            continue
+        if not form.tests:
+            found.append(Unsupported(_RESAMPLED, _BOUNDED))
+        elif not all(map(is_bounded, form.tests)):
+            found.append(Unsupported(_UNBOUNDED, _BOUNDED))
+    return tuple(dict.fromkeys(found))
 
 
 def depends(formula: Formula) -> bool:

@@ -21,10 +21,10 @@ import numpy as np
 from circuitlang.judgement import clusters, intervals, resampled
 from circuitlang.judgement.atoms import (
     DataSet,
-    bits_range,
     data_set,
     data_sets,
     is_indicator,
+    restricted,
 )
 from circuitlang.judgement.evaluate import Lookup, evaluate, per_prompt, scalar
 from circuitlang.judgement.forms import Affine, Atom
@@ -36,10 +36,13 @@ from circuitlang.judgement.intervals import (
     unknown,
 )
 from circuitlang.judgement.parts import measurements, quantile_level
+from circuitlang.judgement.ranges import range_of
 from circuitlang.judgement.sample import Sample
 from circuitlang.language.spec import Aggregate, Mean, Measurement, Number
 
 NOISE_FACTOR = 10
+
+NO_BOUNDS = "a mean of numbers without bounds has no finite-sample interval"
 
 
 class Estimator:
@@ -93,6 +96,8 @@ class Estimator:
         if not sampled or (target == "prompts" and self.is_enumerated(sampled)):
             return self._exact(affine, value, sampled)
         single = [rows.kind == "template" for _, rows in sampled]
+        if self.sample.guaranteed and target == "templates":
+            return unknown(value, n, "wordings in general have no finite-sample interval", target)
         if target == "templates" and not any(single):
             return clusters.over_templates(self, affine, sampled)
         if target == "templates" and not all(single):
@@ -134,7 +139,10 @@ class Estimator:
             return self._exact(affine, self.affine_value(affine), [group])
         atoms = [a for a in affine.terms if data_set(a) == group]
         vectors = [self.vector(a) for a in atoms]
-        if all(map(is_indicator, atoms)):
+        bits = all(map(is_indicator, atoms))
+        if self.sample.guaranteed and not (bits and len(affine.terms) == 1):
+            return self._guaranteed(affine, group)
+        if bits:
             return self._of_bits(affine, group)
         vector, strata = self.contrast(affine, group), self.strata(group)
         samples = [vector[rows] for rows in strata]
@@ -147,6 +155,14 @@ class Estimator:
         if self.is_plain(affine, group):
             return student
         return intervals.studentised(student, lambda: [self.drawn(affine, group)])
+
+    def _guaranteed(self, affine: Affine, group: DataSet) -> Estimate:
+        """An interval that is right at any number of prompts, of numbers that have bounds."""
+        own = restricted(affine, group)
+        vector, (low, high) = self.contrast(affine, group), range_of(own)
+        if not math.isfinite(high - low):
+            return unknown(float(vector.mean()), len(vector), NO_BOUNDS)
+        return intervals.hoeffding(vector, high - low)
 
     def is_plain(self, affine: Affine, group: DataSet) -> bool:
         """Whether the t interval is enough for a contrast on one data set."""
@@ -176,7 +192,7 @@ class Estimator:
             bits = self.vector(atom)
             share = intervals.proportion(int(bits.sum()), len(bits))
             return share.mapped(coefficient, affine.constant)
-        vector, (low, high) = self.contrast(affine, group), bits_range(affine)
+        vector, (low, high) = self.contrast(affine, group), range_of(affine)
         return intervals.bounded(vector, low, high)
 
     def strata(self, group: DataSet) -> list[np.ndarray[tuple[int], np.dtype[np.intp]]]:
@@ -209,4 +225,8 @@ class Estimator:
 
     def resampled(self, number: Number) -> Estimate:
         """Any number, by the BCa bootstrap over prompts, each data set on its own."""
+        if self.sample.guaranteed:
+            return unknown(
+                self.value(number), 0, "a resampled number has no finite-sample interval"
+            )
         return resampled.resampled(self, number)

@@ -294,6 +294,21 @@ def bounded(vector: Vector, low: float, high: float, unit: str = "prompts") -> E
     return Estimate(value, n, spread / math.sqrt(n), spread, at, unit)
 
 
+def hoeffding(vector: Vector, width: float) -> Estimate:
+    """A mean of numbers that lie in an interval of this width, at any number of them.
+
+    The prompts are independent, and need not come from one template (Hoeffding 1963, theorem 2).
+    """
+    n, value = len(vector), float(np.mean(vector))
+
+    def at(alpha: float) -> Interval:
+        half = width * (math.log(1 / alpha) / (2 * n)) ** 0.5
+        return Interval(value - half, value + half, "Hoeffding's bound")
+
+    se = float(np.std(vector, ddof=1)) / n**0.5
+    return Estimate(value, n, se, float(np.std(vector, ddof=1)), at)
+
+
 def skewness(vector: Vector) -> float:
     """Third standardised moment."""
     centred = vector - np.mean(vector)

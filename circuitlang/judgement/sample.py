@@ -24,6 +24,7 @@ class Sample:
             Every metric in `values` needs an entry: a missing noise would be a free pass.
         enumerated: tasks whose prompts are the whole population, with nothing drawn at random.
         slots: task -> slot values of each prompt, needed for `Rows` of kind "part" only.
+        guaranteed: whether intervals must be right at any number of prompts (`guarantee`).
         seed: where the resampling starts; the same sample and seed give the same verdicts.
     """
 
@@ -33,6 +34,7 @@ class Sample:
     enumerated: Mapping[str, bool] = field(default_factory=dict)
     slots: Mapping[str, tuple[Mapping[str, str], ...]] = field(default_factory=dict)
     seed: int = 0
+    guaranteed: bool = False
 
     def __post_init__(self) -> None:
         for (run, metric), vector in self.values.items():

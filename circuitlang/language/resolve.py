@@ -182,6 +182,7 @@ class _Resolver:
             circuits,
             tuple(definitions.circuit_files.values()),
             bool(settings.get("looks", False)),
+            "guarantee" in settings,
         )
         good = {n: t for n, t in tasks.items() if t is not None}
         return Resolved(spec, good, self.found, definitions, self.file, self.source)
@@ -205,7 +206,7 @@ class _Resolver:
         return headers[0] if headers else None
 
     def _settings(self) -> dict[str, Any]:
-        known = {"paper": str, "dtype": str, "looks": bool}
+        known = {"paper": str, "dtype": str, "looks": bool, "guarantee": str}
         found: dict[str, Any] = {}
         for s in self.each(syntax.Setting):
             if s.name not in known:
@@ -222,6 +223,13 @@ class _Resolver:
                     f"`{s.name}` takes {wanted}.",
                     s.span,
                     f"write `{s.name} {example}`",
+                )
+            elif s.name == "guarantee" and s.value != "finite-sample":
+                self.diagnostics.error(
+                    "CL107",
+                    f"`{s.value}` is no guarantee.",
+                    s.span,
+                    'write `guarantee "finite-sample"`, or leave it out',
                 )
             elif s.name == "dtype" and s.value not in DTYPES:
                 refuse_dtype(s, self.diagnostics)

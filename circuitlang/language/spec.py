@@ -391,3 +391,4 @@ class Spec:
     circuits: Mapping[str, EdgeSet]
     circuit_files: tuple[CircuitFile, ...] = ()
     looks: bool = False
+    guaranteed: bool = False

@@ -57,6 +57,7 @@ KEYWORDS = {
     **FORMULA_WORDS,
 }
 FILE_SETTINGS = {
+    "guarantee": 'intervals that are right at any number of prompts: `guarantee "finite-sample"`',
     "looks": "whether claims are decided as soon as their prompts suffice: `looks yes`",
     "paper": 'where the claims come from: `paper "arXiv:2211.00593"`',
     "dtype": 'the floating point type of the model: `dtype "float32"` or `"float64"`',
