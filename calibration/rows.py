@@ -365,7 +365,9 @@ def shares_of_members() -> Iterator[Row]:
             trial = partial(
                 share_of_members, count=count, n=256, level=level, wrong=wrong, extent=extent
             )
-            name = f"most({level:.0%}), members {'drawn' if extent == 'drawn' else 'listed'}"
+            truth = "false" if wrong == "holds" else "true"
+            listed = "drawn" if extent == "drawn" else "listed"
+            name = f"most({level:.0%}) just {truth}, members {listed}"
             yield Row("shares of members", name, f"{count} members, n = 256", trial, (wrong,), 0.15)
 
 

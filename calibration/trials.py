@@ -24,8 +24,10 @@ LEAST = 40
 
 
 def all_rows() -> dict[str, Row]:
-    found = chain(simulated(), searches(), real(), shown_wrong(), (same_half(),))
-    return {row.label: row for row in found}
+    rows = list(chain(simulated(), searches(), real(), shown_wrong(), (same_half(),)))
+    found = {row.label: row for row in rows}
+    assert len(found) == len(rows), "rows of one name would share their trials"
+    return found
 
 
 @dataclass(frozen=True)
