@@ -105,6 +105,10 @@ def _expectations(cursor: Cursor) -> Iterator[Suggestion]:
     yield from some.of_words(words.EXPECTATIONS, Kind.EnumMember)
 
 
+def _claims(cursor: Cursor) -> Iterator[Suggestion]:
+    yield from some.defined(cursor, "claim")
+
+
 def _head_words(cursor: Cursor) -> Iterator[Suggestion]:
     yield from some.context_words("per")
     if of_statement("claim", "assume")(cursor, ""):
@@ -182,6 +186,7 @@ _PLACES: tuple[
     (after("."), some.after_dot),
     (in_place, values.positions),
     (names_something, _nothing),
+    (after("counterexample"), _claims),
     (after("expect"), _expectations),
     (of_clause("on"), values.data),
     (of_clause("under"), values.ablations),
@@ -190,8 +195,8 @@ _PLACES: tuple[
     (of_clause("free"), values.free),
     (of_clause("over"), values.targets),
     (of_clause("per"), values.keys),
-    (setting("bos"), _truths),
-    (setting("sample", "seed", "revision", "dtype", "paper"), _nothing),
+    (setting("bos", "looks"), _truths),
+    (setting("sample", "seed", "revision", "dtype", "paper", "guarantee"), _nothing),
     (block("model"), _in_model),
     (block("task"), _in_task),
     (new_circuit_line, _circuit_line),

@@ -173,7 +173,7 @@ def names_something(cursor: Cursor, previous: str) -> bool:
     if previous in ("slot", "tokens", "corrupt", "prompt") and cursor.task is not None:
         return True
     named = (*STATEMENTS, "as", "forall", "exists", "for")
-    return previous in named and previous not in ("default", "import", "model")
+    return previous in named and previous not in ("default", "import", "model", "counterexample")
 
 
 def in_head(cursor: Cursor, previous: str) -> bool:

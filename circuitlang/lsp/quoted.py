@@ -15,7 +15,12 @@ from circuitlang.lsp.suggestions import Suggestion, own
 from circuitlang.lsp.text import end_of
 
 _HOLE = re.compile(r"\{\s*(\w*)$")
-_TEXTS = {"dtype": DTYPES, "sampler": SAMPLERS, "scores": ("signed", "absolute")}
+_TEXTS = {
+    "dtype": DTYPES,
+    "sampler": SAMPLERS,
+    "scores": ("signed", "absolute"),
+    "guarantee": ("finite-sample",),
+}
 _ENDINGS = {
     "file": (".txt",),
     "rows": (".jsonl", ".ndjson", ".json", ".csv", ".tsv"),

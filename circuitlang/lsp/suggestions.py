@@ -35,6 +35,7 @@ KINDS = {
     "corrupt": Kind.Event,
     "prompt": Kind.Text,
     "bound": Kind.Variable,
+    "claim": Kind.Event,
 }
 SETS = ("circuit", "group", "let")
 PORTS = ("q", "k", "v", "qk", "qv", "kv", "qkv")

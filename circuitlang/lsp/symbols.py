@@ -117,7 +117,7 @@ def outline(text: Text) -> Outline:
 
 def _symbol(tokens: Sequence[Token]) -> Symbol | None:
     kind = str(tokens[0])
-    if kind not in STATEMENTS or kind in ("spec", "default"):
+    if kind not in STATEMENTS or kind in ("spec", "default", "counterexample"):
         return None
     at = 1
     if kind == "import":
