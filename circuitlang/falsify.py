@@ -38,8 +38,9 @@ Measure = Callable[[Quantified, Sequence[Prompt]], Sample]
 class Hunt:
     """What a search for a counterexample came to.
 
-    `tried` prompts beside the sample were looked at. `text` is the simplest that refutes the claim,
-    with its `decision`; None where there is none.
+    `tried` prompts beside the sample were looked at. `decision` is that of the simplest that refutes
+    the claim, None where there is none, and `text` what it says; None where that does not tell it,
+    as with token ids.
     """
 
     tried: int
@@ -88,7 +89,10 @@ def hunt(
         return Hunt(scored.tried)
     while (simpler := scored.first_refuting(inputs.simpler(found))) is not None:
         found = simpler
-    return Hunt(scored.tried, scored.texts[found], scored.nodes[found].decision(LEVEL, LEVEL))
+    text = scored.texts[found]
+    readable = inputs.read(text) is not None
+    decision = scored.nodes[found].decision(LEVEL, LEVEL)
+    return Hunt(scored.tried, text if readable else None, decision)
 
 
 @dataclass

@@ -176,6 +176,37 @@ def test_nothing_is_allowed(tmp_path):
     assert found == []
 
 
+IDS = """spec ids "1.0.0"
+model "toy" { bos yes }
+task seqs {
+  slot S = token_ids(2..20, length = 4)
+  prompt "{S}"
+  tokens answer = ["tea"]
+  tokens foil   = ["jam"]
+  corrupt other { S = token_ids(2..20, length = 4) }
+  sample 16
+}
+metric m = logit(answer)
+"""
+
+
+def test_large_slots_of_token_ids_end_and_print_no_line(tmp_path):
+    """More values than can be listed: a simpler one is a half, a quarter and so on."""
+    path = tmp_path / "ids.circ"
+    path.write_text(IDS + "claim low: forall x in inputs(seqs): F(M on x) <= -99\n")
+    front = pipeline.lint(path)
+    inputs = inputs_of(front, "seqs", next(iter(front.resolved.spec.models.values())))
+    largest = Input(0, (inputs.sizes[1] - 1,))
+    assert inputs.sizes[1] > 10_000
+    simpler = [one.values[0] for one in inputs.simpler(largest)]
+    assert simpler == sorted(simpler)
+    assert (simpler[0], len(simpler)) == (0, (inputs.sizes[1] - 1).bit_length())
+    outcome = pipeline.check(path, pipeline.Options(), pipeline.Silent())
+    (hunted,) = outcome.measured.hunts.values()
+    assert hunted.decision.verdict == "fails"
+    assert hunted.text is None
+
+
 # ---------------------------------------------------------------- in tests of one's own
 
 

@@ -9,7 +9,7 @@ input alone: the same input is the same prompt in every check.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -24,6 +24,7 @@ from circuitlang.language.tasks.text_values import shown
 from circuitlang.language.tasks.tokenizer import PromptTokenizer
 
 MOST_ALTERNATIVES = 20_000
+MOST_TRIED = 256
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,11 @@ class Inputs:
         return self._population.allows(self.slots(one))
 
     def simpler(self, one: Input) -> Iterator[Input]:
-        """Every allowed input that differs in one number, which is smaller; the simplest first."""
+        """Allowed inputs that differ in one number, which is smaller; the simplest first."""
         for number in range(one.template):
             yield replace(one, template=number)
         for at, value in enumerate(one.values):
-            for number in range(value):
+            for number in _smaller(value):
                 other = replace(one, values=(*one.values[:at], number, *one.values[at + 1 :]))
                 if self.allows(other):
                     yield other
@@ -151,6 +152,13 @@ class Inputs:
                 choices = sorted(texts[segment.slot], key=lambda t: (-len(t), t))
                 parts.append(f"(?P<{segment.slot}>{'|'.join(map(re.escape, choices))})")
         return re.compile("".join(parts))
+
+
+def _smaller(value: int) -> Iterable[int]:
+    """Smaller numbers: all, or of a large one its halves, its quarters and so on, from 0 on."""
+    if value <= MOST_TRIED:
+        return range(value)
+    return dict.fromkeys(value >> k for k in range(value.bit_length(), 0, -1))
 
 
 def prompts(inputs: Inputs, chosen: Sequence[Input]) -> dict[Input, Prompt]:
