@@ -123,11 +123,13 @@ def joined(
     return Sample(labels, measured, {metric: 0.0}, seed=seed)
 
 
-def verdict(formula: Formula, numbers: Sample, target: str = "prompts") -> str:
+def verdict(
+    formula: Formula, numbers: Sample, target: str = "prompts", alpha: float = LEVEL
+) -> str:
     """What `decide` decides, without the numbers that a report adds."""
     node = node_of(formula, Estimator(numbers), target)
     if node.invalid:
         return INVALID
-    if node.holds(LEVEL):
+    if node.holds(alpha):
         return SURVIVED if node.searched else HOLDS
-    return FAILS if node.fails(LEVEL) else UNDECIDED
+    return FAILS if node.fails(alpha) else UNDECIDED

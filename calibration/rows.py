@@ -36,7 +36,10 @@ from calibration.populations import (
     Population,
 )
 from calibration.row import Row, seed
+from circuitlang.judgement.decide import LEVEL
+from circuitlang.judgement.verdict import UNDECIDED
 from circuitlang.language.spec import Aggregate, Formula, Rows
+from circuitlang.looks import levels, schedule
 
 SIZES = (16, 64, 128, 256, 512)
 
@@ -371,9 +374,33 @@ def shares_of_members() -> Iterator[Row]:
             yield Row("shares of members", name, f"{count} members, n = 256", trial, (wrong,), 0.15)
 
 
+# ---------------------------------------------------------------- looks
+
+
+def looked(rng: Generator, population: Population, n: int, split: bool) -> str:
+    """The verdict of the first look that decides; `split` says that the looks share alpha."""
+    vector, sizes = population.draw(rng, n), schedule(n)
+    shares = levels(len(sizes)) if split else [LEVEL] * len(sizes)
+    for size, alpha in zip(sizes, shares, strict=True):
+        numbers = sample({"C": vector[:size]}, seed=seed(rng))
+        found = verdict(compare(F("C"), ">=", 0), numbers, alpha=alpha)
+        if found != UNDECIDED:
+            return found
+    return UNDECIDED
+
+
+def looks() -> Iterator[Row]:
+    for population in (NORMAL, EXPONENTIAL, SKEWED, T3, SPREAD):
+        for n in (128, 512, 1024):
+            trial = partial(looked, population=population, n=n, split=True)
+            size = f"looks at {', '.join(map(str, schedule(n)))}"
+            yield Row("looks", population.name, size, trial, share=0.4)
+
+
 def simulated() -> Iterator[Row]:
     for rows in (
         one_set, over_templates, several, ratios, regions, numbers, quantifiers, shares_of_members,
+        looks,
     ):  # fmt: skip
         yield from rows()
 
@@ -391,6 +418,9 @@ def shown_wrong() -> Iterator[Row]:
         "shown wrong", "forall fails when a member fails at alpha", "20 members, n = 256", trial,
         ("fails",), 0.2, shown_wrong=True,
     )  # fmt: skip
+    trial = partial(looked, population=NORMAL, n=512, split=False)
+    name = "each look at alpha, normal"
+    yield Row("shown wrong", name, "looks at 64, 128, 256, 512", trial, shown_wrong=True)
     for population in (NORMAL, EXPONENTIAL, T3, SPREAD):
         for method in ("BCa bootstrap", "t"):
             trial = partial(by_scipy, population=population, n=64, method=method)
