@@ -20,7 +20,9 @@ from circuitlang.language.pedantic import pedantic
 from circuitlang.language.prompt import PromptSet, mean_key
 from circuitlang.language.resolve import Resolved, load, resolve, resolve_expression
 from circuitlang.language.source import Source, Span
-from circuitlang.language.spec import Claim, Comparison, ModelReference, Spec
+from circuitlang.language.spec import Claim, Comparison, ModelReference, Quantified, Spec
+from circuitlang.language.tasks.prompt_problems import quoted
+from circuitlang.language.text import syntax
 
 QUICK_SAMPLE = 32
 LEAST_REFERENCES = 5
@@ -236,8 +238,6 @@ def pairs_used(front: Front) -> dict[tuple[str, str], ModelReference]:
 
 
 def model_span(resolved: Resolved, reference: str) -> Span | None:
-    from circuitlang.language.text import syntax
-
     for s in resolved.file.statements:
         if isinstance(s, syntax.Model) and s.reference == reference:
             return s.span
@@ -312,6 +312,7 @@ def draw_prompts(front: Front, options: Options) -> None:
             front.prompts[task, name] = drawn
             _check_scores(task, drawn, resolved, diagnostics)
     _check_means(front)
+    _check_counterexamples(front)
     _draw_donors(front, options)
     _check_places(front)
     for reference in missing:
@@ -339,6 +340,25 @@ def _check_scores(
                 span,
                 f"write `mean(logit({score.tokens}))` or `max(logit({score.tokens}))`",
             )
+
+
+def _check_counterexamples(front: Front) -> None:
+    """Every prompt that is said to refute a claim is one that its task allows."""
+    assert front.resolved is not None
+    statements = front.resolved.file.statements
+    spans = {s.member: s.span for s in statements if isinstance(s, syntax.Counterexample)}
+    for form, span in front.asked:
+        for text in form.counterexamples if isinstance(form, Quantified) else ():
+            run = next(measurements(form)).run
+            if (run.task, run.model.name) not in front.prompts:
+                continue
+            if inputs_of(front, run.task, run.model).read(text) is None:
+                front.diagnostics.error(
+                    "CL318",
+                    f"No prompt of task `{run.task}` says {quoted(text)}.",
+                    spans.get(text, span),
+                    "give the text as the check printed it, or delete the counterexample",
+                )
 
 
 def _check_places(front: Front) -> None:

@@ -103,8 +103,13 @@ class ClaimResolver:
 
     def _member(self, c: syntax.Counterexample) -> Any:
         """The set that the text of a counterexample denotes, whose mistakes are shown in place."""
+        if not c.member.strip():
+            raise self.diagnostics.reject(
+                "CL318", "This names no set.", c.span, 'write for example `"a9.h6 + a9.h9"`'
+            )
         source = c.span.source
-        start = c.span.start + re.search(r'"+', c.span.text).end()  # type: ignore[union-attr]
+        quotes = re.search(r'"+', c.span.text)
+        start = c.span.start + (quotes.end() if quotes else 0)
         before = re.sub(r"[^\n]", " ", source.text[:start])
         text = Source(source.name, before + c.member, source.folder)
         e = parse_expression(text, self.diagnostics)

@@ -13,6 +13,7 @@ from circuitlang.language.text.slips import blocks, context, operators, values, 
 from circuitlang.language.text.slips.spot import Slip, Spot
 
 SLIPS: tuple[Callable[[Spot], Slip | None], ...] = (
+    values.counterexample,
     values.text_alone,
     blocks.unclosed_at_end,
     blocks.unclosed_bracket,

@@ -7,7 +7,7 @@ import re
 from lark import Token
 
 from circuitlang.language.text.slips.operators import JOINING
-from circuitlang.language.text.slips.spot import Slip, Spot, like
+from circuitlang.language.text.slips.spot import Slip, Spot, like, written
 
 _SETTINGS = {
     "sample": "16",
@@ -15,6 +15,8 @@ _SETTINGS = {
     "paper": '"arXiv:..."',
     "dtype": '"float64"',
     "bos": "yes",
+    "looks": "yes",
+    "guarantee": '"finite-sample"',
 }
 _HEADS = "heads are written `a9.h6`, MLPs `m3`"
 
@@ -229,6 +231,31 @@ def _version_end(spot: Spot) -> int:
             break
         last += 1
     return last
+
+
+def counterexample(spot: Spot) -> Slip | None:
+    """`counterexample "always" "..."`, `counterexample complete a1.h0`."""
+    first, *rest = spot.tokens
+    if first.type != "COUNTEREXAMPLE":
+        return None
+    said = [t for t in rest if t.type not in ("COLON", "EQUAL")]
+    name = str(said[0]).strip('"') if said else "claim"
+    member = written(said[1:]).replace('"', "") or "..."
+    named = name if name.isidentifier() else "claim"
+    mended = None
+    if len(said) > 1 and named == name and member != "...":
+        mended = [
+            first,
+            like(said[0], "NAME", name),
+            like(said[1], "STRING", f'"{member}"', said[-1]),
+        ]
+    return Slip(
+        "A counterexample names a claim, and in quotes the prompt or set that refuted it.",
+        first,
+        (rest or [first])[-1],
+        f'write `counterexample {named} "{member}"`',
+        mended,
+    )
 
 
 def text_alone(spot: Spot) -> Slip | None:
