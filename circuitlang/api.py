@@ -87,12 +87,16 @@ def session(spec: LoadedSpec | str | Path, **options: Any) -> Session:
     return Session(spec if isinstance(spec, LoadedSpec) else load(spec), **options)
 
 
-def prepared(spec: LoadedSpec) -> Front:
+def prepared(spec: LoadedSpec, options: Options) -> Front:
     """The spec with its models found and its prompts drawn; raises `SpecError`."""
-    front = fetched_front(spec.path, Options(), Silent())
+    front = fetched_front(spec.path, options, Silent())
+    _raise_errors(front)
+    return front
+
+
+def _raise_errors(front: Front) -> None:
     if front.diagnostics.has_errors:
         raise SpecError(front.found)
-    return front
 
 
 class Session:
@@ -104,8 +108,7 @@ class Session:
 
     def __init__(self, spec: LoadedSpec, **options: Any) -> None:
         self.options = Options(**options)
-        self.front = fetched_front(spec.path, self.options, Silent())
-        self._raise_errors()
+        self.front = prepared(spec, self.options)
         self.loaded: dict[str, LoadedModel] = {}
         self.store = open_store(self.front, self.options, create=False)
         self._known: dict[Any, Any] = {}
@@ -157,7 +160,7 @@ class Session:
         if (run.task, run.model.name) not in self.front.prompts:
             self.front.asked = ((number, span),)
             draw_prompts(self.front, self.options)
-            self._raise_errors()
+            _raise_errors(self.front)
 
     def _values(self, run: Run, metric: Metric) -> Any:
         """The numbers of a run, from the store or executed."""
@@ -181,7 +184,3 @@ class Session:
         chunk, memory = self.options.chunk, self.options.memory
         asked = {run: (metric,)}
         return measure(self.loaded[name], drawn, asked, chunk=chunk, memory=memory)[run, metric]
-
-    def _raise_errors(self) -> None:
-        if self.front.diagnostics.has_errors:
-            raise SpecError(self.front.found)

@@ -24,11 +24,11 @@ from circuitlang.language.spec import Claim, Comparison, ModelReference, Quantif
 from circuitlang.language.tasks.prompt_problems import quoted
 from circuitlang.language.text import syntax
 
-QUICK_SAMPLE = 32
-LEAST_REFERENCES = 5
-
 if TYPE_CHECKING:
     from circuitlang.language.tasks.inputs import Inputs
+
+QUICK_SAMPLE = 32
+LEAST_REFERENCES = 5
 
 
 class Progress(Protocol):
@@ -348,11 +348,14 @@ def _check_counterexamples(front: Front) -> None:
     statements = front.resolved.file.statements
     spans = {s.member: s.span for s in statements if isinstance(s, syntax.Counterexample)}
     for form, span in front.asked:
-        for text in form.counterexamples if isinstance(form, Quantified) else ():
-            run = next(measurements(form)).run
-            if (run.task, run.model.name) not in front.prompts:
-                continue
-            if inputs_of(front, run.task, run.model).read(text) is None:
+        if not isinstance(form, Quantified) or not form.counterexamples:
+            continue
+        run = next(measurements(form)).run
+        if (run.task, run.model.name) not in front.prompts:
+            continue
+        inputs = inputs_of(front, run.task, run.model)
+        for text in form.counterexamples:
+            if inputs.read(text) is None:
                 front.diagnostics.error(
                     "CL318",
                     f"No prompt of task `{run.task}` says {quoted(text)}.",

@@ -28,6 +28,7 @@ from circuitlang.measured import (
     Asked,
     Measured,
     ModelProblems,
+    larger_noise,
     measure_all,
     needed_runs,
     open_store,
@@ -141,13 +142,9 @@ class _State:
         before = self.measured
         if before is None:
             return found
-        noise = {
-            metric: max(before.noise.get(metric, 0.0), found.noise.get(metric, 0.0))
-            for metric in (*before.noise, *found.noise)
-        }
         return replace(
             found,
-            noise=noise,
+            noise=larger_noise(before, found),
             invariants=(*before.invariants, *found.invariants),
             executed=before.executed,
             stored=before.stored,

@@ -458,6 +458,12 @@ def _found_members(
     return {task: rest for task, (_, rest) in parts.items()}, executed
 
 
+def larger_noise(one: Measured, other: Measured) -> dict[Metric, float]:
+    """Each metric's noise in the measurement where it is larger."""
+    metrics = (*one.noise, *other.noise)
+    return {m: max(one.noise.get(m, 0.0), other.noise.get(m, 0.0)) for m in metrics}
+
+
 def together(early: Measured, late: Measured) -> Measured:
     """Two measurements of one spec; of a run in both, the later numbers."""
     known = dict.fromkeys((*early.needed.settings, *late.needed.settings))
@@ -466,15 +472,11 @@ def together(early: Measured, late: Measured) -> Measured:
         requests={**early.needed.requests, **late.needed.requests},
         settings=tuple(known),
     )
-    noise = {
-        metric: max(early.noise.get(metric, 0.0), late.noise.get(metric, 0.0))
-        for metric in (*early.noise, *late.noise)
-    }
     return replace(
         late,
         needed=needed,
         values={**early.values, **late.values},
-        noise=noise,
+        noise=larger_noise(early, late),
         invariants=(*early.invariants, *late.invariants),
         models=tuple(dict.fromkeys((*early.models, *late.models))),
         executed=early.executed + late.executed,
@@ -537,9 +539,6 @@ def _measured_inputs(
     loaded: dict[str, LoadedModel],
 ) -> Any:
     """The numbers of one formula on other prompts than the sample's, with the sample's noise."""
-    import numpy as np
-
-    from circuitlang.judgement.sample import Sample
     from circuitlang.runtime.measure import measure
     from circuitlang.store import Record
 
@@ -566,13 +565,12 @@ def _measured_inputs(
         batch.records |= records
         if content is not None:
             store.write(records)
-    return Sample(
-        templates={drawn.task: np.array([p.template for p in drawn.prompts])},
+    found = replace(
+        measured,
+        prompts={(drawn.task, model.name): drawn},
         values={key: batch.records[digest].values for key, digest in batch.keys.items()},
-        noise=measured.noise,
-        slots={drawn.task: tuple(p.slots for p in drawn.prompts)},
-        seed=options.seed or 0,
     )
+    return sample_of(found, options.seed)
 
 
 def held_out(measured: Measured, sample: Any) -> Any:

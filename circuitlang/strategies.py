@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from circuitlang.api import LoadedSpec, SpecError, prepared
 from circuitlang.falsify import strategy
-from circuitlang.front import inputs_of, pairs_used
+from circuitlang.front import Options, inputs_of, pairs_used
 from circuitlang.language.diagnostics import Diagnostics, suggestion
 from circuitlang.language.prompt import Prompt
 from circuitlang.language.resolve import labels_of
@@ -33,7 +33,7 @@ def inputs(spec: LoadedSpec, task: str | None = None) -> SearchStrategy[Prompt]:
 
     Raises `SpecError` where there is no such task, or the model has no tokenizer here.
     """
-    front = prepared(spec)
+    front = prepared(spec, Options())
     assert front.resolved is not None
     tasks = list(front.resolved.tasks)
     if task is None and len(tasks) == 1:

@@ -24,6 +24,7 @@ import pytest
 
 import circuitlang
 from circuitlang import pipeline
+from tests.test_cli import SPEC
 from tests.test_docs import Block, blocks, is_excerpt
 
 pytest_plugins = ["pytester"]
@@ -31,22 +32,7 @@ pytest_plugins = ["pytester"]
 ROOT = Path(__file__).parent.parent
 TOY = ROOT / "specs" / "toy"
 PLUGIN = ("-p", "circuitlang.pytest_plugin", "-p", "no:cacheprovider")
-NO_CLAIMS = """spec small "1"
-model "toy" { bos yes }
-task t {
-  slot A = ["ann", "bob", "cid"]
-  slot B = ["dan", "eve", "fay"]
-  slot X = ["tea", "jam"]
-  slot Y = ["rice", "milk"]
-  prompt "{A:A1} likes {X}. {B} likes {Y}. {A:A2} likes"
-  tokens answer = " {X}"
-  tokens foil = " {Y}"
-  corrupt strangers { A1 = "ida"  B = "jon"  A2 = "kim"  X = "soup"  Y = "ham" }
-  sample 12
-}
-metric difference = logit(answer) - logit(foil)
-ablation patch = resample(strangers)
-"""
+NO_CLAIMS = SPEC.lstrip()
 SMALL = (
     NO_CLAIMS
     + """assume able: F(M) >= 1

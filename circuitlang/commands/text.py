@@ -20,7 +20,7 @@ from circuitlang.commands.printing import (
 )
 
 if TYPE_CHECKING:
-    from circuitlang.front import Options
+    from circuitlang.front import Front, Options
 
 
 def lint(
@@ -77,17 +77,16 @@ def show(
     if text:
         print(text)
     if text and claim is not None:
-        _print_decided(file, claim, options)
+        _print_decided(front, file, claim, options)
     raise typer.Exit(2 if front.diagnostics.has_errors or not text else 0)
 
 
-def _print_decided(file: Path, claim: str, options: Options) -> None:
+def _print_decided(front: Front, file: Path, claim: str, options: Options) -> None:
     """What stored runs say of a claim; reports have nothing to decide."""
     from circuitlang import pipeline
     from circuitlang.report.outcome import document
     from circuitlang.report.trace import print_trace
 
-    front = pipeline.resolve_file(file)
     assert front.resolved is not None
     if claim not in (c.name for c in front.resolved.spec.claims):
         return

@@ -150,8 +150,8 @@ def judge(
     """Every claim and `assume`, in order.
 
     A failed precondition makes the claims it concerns `invalid`; an `assume` that does not hold
-    makes every claim `invalid`, also `broken`, one that was decided before. Claims whose members were found by a search are decided on
-    `held_out`, the prompts that the search has not seen.
+    makes every claim `invalid`, also `broken`, one that was decided before. Claims whose members
+    were found by a search are decided on `held_out`, the prompts that the search has not seen.
     """
     whole = Estimator(sample)
     rest = Estimator(held_out) if held_out else whole

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from circuitlang.language import spec as forms
 from circuitlang.language.definitions import Definitions
@@ -39,6 +39,7 @@ from circuitlang.language.text.grammar import grammar_folder
 from circuitlang.language.text.parse import LARGEST_FILE, parse, parse_expression
 
 MOST_BYTES = 4 * LARGEST_FILE
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -528,35 +529,39 @@ def _setting_help(name: str) -> str | None:
 
 def labels_of(text: str, resolved: Resolved) -> tuple[str, ...] | None:
     """How a spec writes each member of a set or list of sets; None when it has errors."""
+
+    def labels(resolver: ClaimResolver, e: syntax.Expression) -> tuple[str, ...]:
+        evaluator, env, inlined = resolver.evaluator, resolver.env, resolver.inlined(e, ())
+        members = evaluator.listed(inlined, evaluator.value(inlined, env), env)
+        return tuple(label for _, label in members)
+
+    found = _of_loose_text(text, resolved, labels)
+    return found[0] if found is not None else None
+
+
+def _of_loose_text(
+    text: str, resolved: Resolved, work: Callable[[ClaimResolver, syntax.Expression], T]
+) -> tuple[T, Span] | None:
+    """What `work` makes of an expression that stands in no file, and its place; None with errors."""
     diagnostics = resolved.definitions.diagnostics
     e = parse_expression(Source("expression", text, resolved.source.folder), diagnostics)
     if e is None:
         return None
-    evaluator = Evaluator(resolved.definitions)
     env = Environment(next(iter(resolved.spec.models.values())), {}, {})
+    resolver = ClaimResolver(Evaluator(resolved.definitions), env)
     try:
         with shallow(diagnostics, e.span):
-            inlined = ClaimResolver(evaluator, env).inlined(e, ())
-            members = evaluator.listed(inlined, evaluator.value(inlined, env), env)
+            return work(resolver, e), e.span
     except Reject:
         return None
-    return tuple(label for _, label in members)
 
 
 def resolve_expression(text: str, resolved: Resolved) -> tuple[tuple[str, Any, Span], ...]:
     """(label, number or condition, place) of a loose expression; empty when it has errors."""
-    diagnostics = resolved.definitions.diagnostics
-    source = Source("expression", text, resolved.source.folder)
-    e = parse_expression(source, diagnostics)
-    if e is None:
+    found = _of_loose_text(text, resolved, ClaimResolver.any_value)
+    if found is None:
         return ()
-    evaluator = Evaluator(resolved.definitions)
-    env = Environment(next(iter(resolved.spec.models.values())), {}, {})
-    try:
-        with shallow(diagnostics, e.span):
-            value = ClaimResolver(evaluator, env).any_value(e)
-    except Reject:
-        return ()
+    value, span = found
     if isinstance(value, Formulas):
-        return (("", value, e.span),)
-    return tuple((label, number, e.span) for label, number in value)
+        return (("", value, span),)
+    return tuple((label, number, span) for label, number in value)

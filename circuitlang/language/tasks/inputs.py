@@ -9,7 +9,7 @@ input alone: the same input is the same prompt in every check.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -115,8 +115,8 @@ class Inputs:
         slots = self._population.slots
         if any(slot.holds_token_ids or slot.size > MOST_ALTERNATIVES for slot in slots):
             return
-        for number, template in enumerate(self.task.templates):
-            match = self._pattern(template).fullmatch(text)
+        for number, pattern in enumerate(self._patterns):
+            match = pattern.fullmatch(text)
             if match is None:
                 continue
             told = match.groupdict()
@@ -134,13 +134,22 @@ class Inputs:
             if None not in values:
                 yield Input(number, tuple(v for v in values if v is not None))
 
-    def _pattern(self, template: Template) -> re.Pattern[str]:
-        """What texts of the template look like; each slot's first place has a group of its name."""
+    @cached_property
+    def _patterns(self) -> tuple[re.Pattern[str], ...]:
+        """What texts of each template look like; each slot's first place has a group of its name."""
         texts = {
             name: {shown(slot.row(i)[k]) for i in range(slot.size)}
             for slot in self._population.slots
             for k, name in enumerate(slot.names)
         }
+        choices = {
+            name: "|".join(map(re.escape, sorted(own, key=lambda t: (-len(t), t))))
+            for name, own in texts.items()
+        }
+        return tuple(self._pattern(template, choices) for template in self.task.templates)
+
+    @staticmethod
+    def _pattern(template: Template, choices: Mapping[str, str]) -> re.Pattern[str]:
         parts, seen = [], set[str]()
         for segment in template.segments:
             if isinstance(segment, str):
@@ -149,8 +158,7 @@ class Inputs:
                 parts.append(f"(?P={segment.slot})")
             else:
                 seen.add(segment.slot)
-                choices = sorted(texts[segment.slot], key=lambda t: (-len(t), t))
-                parts.append(f"(?P<{segment.slot}>{'|'.join(map(re.escape, choices))})")
+                parts.append(f"(?P<{segment.slot}>{choices[segment.slot]})")
         return re.compile("".join(parts))
 
 

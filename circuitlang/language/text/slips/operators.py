@@ -6,6 +6,7 @@ from lark import Token
 
 from circuitlang.language.text.slips.spot import (
     ENDS_VALUE,
+    NEVER_EQUAL,
     STARTS_VALUE,
     Slip,
     Spot,
@@ -65,7 +66,7 @@ def foreign_comparison(spot: Spot) -> Slip | None:
         return None
     meant = pairs[sign]
     if meant == "!=" and compares_runs(spot):
-        help = "a measured number is never exactly equal; say an interval, `... in 0.9..1.1`"
+        help = NEVER_EQUAL
         return Slip(f"`{sign}` is no comparison.", first, second, help)
     return Slip(
         f"`{sign}` is no comparison.",

@@ -20,6 +20,7 @@ NAMING = frozenset([*STATEMENTS, *TASK_ITEMS, "as", "for", "forall", "exists"]) 
 ENDS_VALUE = frozenset(["NAME", "NODE", "NUMBER", "STRING", "RPAR", "RSQB"])
 STARTS_VALUE = frozenset(["NAME", "NODE", "NUMBER", "STRING", "LPAR", "LSQB"])
 LONGEST_SHOWN = 60
+NEVER_EQUAL = "a measured number is never exactly equal; say an interval, `... in 0.9..1.1`"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from circuitlang.language.text.grammar import (
 from circuitlang.language.text.slips.spot import (
     ITEMS,
     NAMING,
+    NEVER_EQUAL,
     Slip,
     Spot,
     compares_runs,
@@ -198,7 +199,7 @@ def _not(spot: Spot, steps: int, word: Token) -> Slip:
     help = "turn the comparison round: `F(C) < 1` is the contrary of `F(C) >= 1`"
     mended = None
     if sign is not None and str(sign) == "==" and compares_runs(spot):
-        help = "a measured number is never exactly equal; say an interval, `... in 0.9..1.1`"
+        help = NEVER_EQUAL
     elif left and sign is not None and str(sign) in _CONTRARY and right:
         contrary = like(sign, "RELATION", _CONTRARY[str(sign)])
         help = f"write `{written(left)} {contrary} {written(right)}`"
