@@ -25,7 +25,7 @@ imports:
 	$(BIN)/lint-imports
 
 tests:
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --hypothesis-profile=ci
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks

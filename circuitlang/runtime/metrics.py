@@ -41,7 +41,7 @@ OPERATORS: dict[str, Callable[..., Vector]] = {
     "+": np.add,
     "-": np.subtract,
     "*": np.multiply,
-    "/": np.divide,
+    "/": lambda above, below: np.divide(above, below + 0.0),  # zero has no sign here
     "neg": np.negative,
     "abs": np.abs,
     "square": np.square,
@@ -146,7 +146,7 @@ class Evaluation:
                     f"write mean(logit({score.tokens})) or max(logit({score.tokens}))",
                 )
             numbers.append(scored(row, torch.tensor(tokens, dtype=torch.long), score.pool))
-        return np.array([number.item() for number in numbers])
+        return np.array([number.item() for number in numbers], dtype=np.float64)
 
     def _divergence(self, score: Divergence) -> Vector:
         other = self.references[score.reference]

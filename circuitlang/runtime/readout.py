@@ -65,7 +65,7 @@ BINARY: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "+": torch.add,
     "-": torch.sub,
     "*": torch.mul,
-    "/": torch.div,
+    "/": lambda above, below: torch.div(above, below + 0.0),  # zero has no sign here
     "min": torch.minimum,
     "max": torch.maximum,
     "<": torch.lt,

@@ -198,6 +198,18 @@ def test_every_expression_agrees_with_the_plain_evaluation(lists, rows, count, b
                 )
 
 
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+def test_zero_has_no_sign_as_a_divisor(zero):
+    case = Case(one_layout(1), [0])
+    one = MetricConstant(1.0)
+    expression = MetricOperation("/", (one, MetricConstant(zero)))
+    negated = MetricOperation("/", (one, MetricOperation("neg", (MetricConstant(-zero),))))
+    found = case.values({run(0): [metric(expression), metric(negated)]})
+    for asked in (expression, negated):
+        assert found[run(0), metric(asked)].tolist() == [np.inf]
+        assert case.plain(0, asked).tolist() == [np.inf]
+
+
 @pytest.mark.parametrize("operator", ["exp", "log", "sqrt"])
 def test_functions_are_the_real_ones(operator):
     case = Case(one_layout(4), [0])
