@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from circuitlang.commands import deciding, exchange, text
+from circuitlang.commands import deciding, exchange, reporting, text
 
 INTERRUPTED = 130
 
@@ -26,6 +26,7 @@ app.command()(text.lint)
 app.command()(text.fmt)
 app.command()(text.show)
 app.command()(deciding.plan)
+app.command()(reporting.report)
 app.command()(exchange.convert)
 app.command()(exchange.export)
 app.command()(text.explain)

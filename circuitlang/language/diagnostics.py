@@ -96,6 +96,8 @@ TITLES = {
     "CL520": "a token id that the model does not have",
     "CL601": "stored runs that cannot be used",
     "CL602": "a model that only the reference executor runs",
+    "CL741": "a report that cannot be written",
+    "CL742": "a figure of nothing",
     "CL901": "a defect of this tool",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from rich.console import Console
 from rich.markup import escape
@@ -68,7 +69,8 @@ def print_document(document: CheckDocument, console: Console, per_example: bool 
     for found in document.preconditions:
         if not found.passed:
             console.print(f"[bold magenta]{found.code}[/] {found.title}: {escape(found.detail)}")
-    _facts(document, console)
+    for line in facts(document):
+        console.print(Text(line, style="dim"))
     console.print(summary(document))
 
 
@@ -86,17 +88,17 @@ def _claims(document: CheckDocument) -> Table:
         decimals = decimals_for(claim.value, claim.low, claim.high)
         table.add_row(
             claim.name if claim.kind == "claim" else f"assume {claim.name}",
-            _verdict(claim),
+            verdict_text(claim),
             number(claim.value, decimals),
             Text(interval(claim.low, claim.high, decimals)),
             Text(claim.threshold),
             str(claim.n or ""),
-            _method(claim),
+            method_of(claim),
         )
     return table
 
 
-def _method(claim: ClaimForm) -> str:
+def method_of(claim: ClaimForm) -> str:
     """`exact` numbers need no method; of a quantifier over prompts, how many it looked at."""
     if claim.n == 1 and len(claim.members) > 1:
         return f"each of {len(claim.members)} prompts"
@@ -107,7 +109,7 @@ def _method(claim: ClaimForm) -> str:
     )
 
 
-def _verdict(claim: ClaimForm) -> Text:
+def verdict_text(claim: ClaimForm) -> Text:
     text = Text(claim.verdict, style=_STYLE[claim.verdict])
     if claim.expected:
         style = "green" if claim.ok else "red"
@@ -159,10 +161,10 @@ def claim_text(claim: ClaimForm) -> str:
         ("interval", "" if claim.value is None else ends),
         ("threshold", claim.threshold),
         ("n", str(claim.n or "")),
-        ("by", _method(claim)),
+        ("by", method_of(claim)),
     ]
     row = ", ".join(f"{heading} {cell}" for heading, cell in cells if cell)
-    text = f"{claim.name}: {_verdict(claim).plain}" + (f"; {row}" if row else "")
+    text = f"{claim.name}: {verdict_text(claim).plain}" + (f"; {row}" if row else "")
     said = explanation(claim)
     return f"{text}\n  {said}" if said else text
 
@@ -219,21 +221,22 @@ def _per_example(document: CheckDocument) -> Table:
     return table
 
 
-def _facts(document: CheckDocument, console: Console) -> None:
+def facts(document: CheckDocument) -> Iterator[str]:
+    """The models, the runs and what confirmed them, a line each."""
     for model in document.models:
-        console.print(
-            f"[dim]{escape(model.title)}: {model.edges:,} edges, {model.dtype} on {model.device}, "
-            f"BOS {'yes' if model.bos else 'no'}; {model.note}[/]"
+        yield (
+            f"{model.title}: {model.edges:,} edges, {model.dtype} on {model.device}, "
+            f"BOS {'yes' if model.bos else 'no'}; {model.note}"
         )
     worst = max((i.deviation for i in document.invariants), default=None)
     if worst is not None:
         noise = max(document.noise.values(), default=0.0)
-        console.print(
-            f"[dim]{_runs(document)} in {document.seconds:.1f} s; {len(document.invariants)} invariants "
-            f"hold to {worst:.1e} of the largest logit; numeric noise of a metric at most {noise:.1e}[/]"
+        yield (
+            f"{_runs(document)} in {document.seconds:.1f} s; {len(document.invariants)} invariants "
+            f"hold to {worst:.1e} of the largest logit; numeric noise of a metric at most {noise:.1e}"
         )
     if document.against_reference is not None:
-        console.print(_against_reference(document.against_reference))
+        yield _against_reference(document.against_reference)
 
 
 def _against_reference(found: AgainstReferenceForm) -> str:
@@ -241,8 +244,8 @@ def _against_reference(found: AgainstReferenceForm) -> str:
     worst = max(found.differences, key=lambda one: one.relative or one.largest)
     share = "" if worst.relative is None else f" ({worst.relative:.1e} of its largest value)"
     return (
-        f"[dim]{found.runs} runs on {found.prompts} prompts again with the reference executor: "
-        f"the largest difference is {worst.largest:.1e} in {escape(worst.by)}{share}[/]"
+        f"{found.runs} runs on {found.prompts} prompts again with the reference executor: "
+        f"the largest difference is {worst.largest:.1e} in {worst.by}{share}"
     )
 
 

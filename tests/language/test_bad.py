@@ -32,6 +32,8 @@ ELSEWHERE = {
     "CL518": ("a tokenizer that merges across slots", "language/test_sampling.py"),
     "CL601": ("something in the way of the store", "test_store.py"),
     "CL602": ("a model without adapter", "test_plan.py"),
+    "CL741": ("a folder in the way of a report", "test_report.py"),
+    "CL742": ("a figure of a spec without edges", "test_report.py"),
     "CL901": ("a defect of the tool itself", "test_explain.py"),
 }
 # Found after the language's own stages; the sentence itself says what to do.

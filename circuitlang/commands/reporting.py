@@ -1,0 +1,126 @@
+"""`circ report`: a check as a page to hand on, and its circuit as a figure."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from circuitlang.commands.options import (
+    Chunk,
+    ClaimNames,
+    Device,
+    Fresh,
+    Memory,
+    NoStore,
+    OneFile,
+    Quick,
+    Samples,
+    Seed,
+    StoreFolder,
+)
+from circuitlang.commands.printing import finished, print_diagnostics_of, progress
+
+if TYPE_CHECKING:
+    from circuitlang.reporting import Written
+
+
+def report(
+    file: OneFile,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="PAGE", help="the page to write [FILE's name.html]"),
+    ] = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option("--svg", metavar="FIGURE", help="write a circuit as SVG; runs nothing"),
+    ] = None,
+    circuit: Annotated[
+        str | None, typer.Option(help="the circuit that --svg draws, instead of the first")
+    ] = None,
+    device: Device = "cpu",
+    samples: Samples = None,
+    seed: Seed = None,
+    claim: ClaimNames = None,
+    quick: Quick = False,
+    chunk: Chunk = None,
+    memory: Memory = None,
+    store: StoreFolder = None,
+    no_store: NoStore = False,
+    fresh: Fresh = False,
+) -> None:
+    """Check a spec and write what came of it as one HTML page, which needs no network.
+
+    With --svg only the circuit is drawn, unless -o asks for the page too. Exit code as of `check`:
+    a page is written of claims that fail, too, and none where nothing could be run.
+    """
+    from circuitlang import reporting
+    from circuitlang.front import Options
+
+    options = Options(
+        device=device,
+        samples=samples,
+        seed=seed,
+        claims=tuple(claim or ()),
+        chunk=chunk,
+        quick=quick,
+        store=store,
+        stored=not no_store,
+        fresh=fresh,
+        memory=memory,
+    )
+    code, draws = 0, figure is not None or circuit is not None
+    if draws:
+        target = figure or Path(f"{file.stem}.svg")
+        code = _finish(reporting.drawing(file, circuit), target, file)
+    if not draws or (output is not None and code == 0):
+        target = output or Path(f"{file.stem}.html")
+        with progress(False) as bars:
+            written = reporting.page(file, options, bars)
+        code = _finish(written, target, file)
+    raise typer.Exit(code)
+
+
+def _finish(written: Written, target: Path, spec: Path) -> int:
+    """Says what was found and writes what there is; the exit code."""
+    print_diagnostics_of(finished(written.found))
+    if written.text is None:
+        return written.exit_code
+    if problem := _write(target, written.text, spec):
+        from circuitlang.language.diagnostics import Diagnostic
+
+        message, help = problem
+        print_diagnostics_of([Diagnostic("CL741", message, None, help)])
+        return 2
+    print(f"wrote {target}")
+    return written.exit_code
+
+
+def _write(target: Path, text: str, spec: Path) -> tuple[str, str] | None:
+    """Replaces a file whole, so that a full disk leaves the old one; what was wrong, and a way out."""
+    elsewhere = "name another file with -o or --svg"
+    if target.exists() and target.samefile(spec):
+        return f"`{target}` is the spec itself and is not overwritten.", elsewhere
+    if target.is_dir():
+        return f"`{target}` cannot be written: it is a folder.", f"write {target / 'report.html'}"
+    if not target.parent.is_dir():
+        return f"`{target}` cannot be written: there is no folder `{target.parent}`.", elsewhere
+    written = None
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", newline="\n", dir=target.parent, prefix=".circ-", delete=False
+        ) as file:
+            written = Path(file.name)
+            file.write(text)
+        mask = os.umask(0)
+        os.umask(mask)
+        written.chmod(target.stat().st_mode if target.exists() else 0o666 & ~mask)
+        written.replace(target.resolve())
+    except OSError as problem:
+        if written is not None:
+            written.unlink(missing_ok=True)
+        return f"`{target}` cannot be written: {problem.strerror or problem}.", elsewhere
+    return None
