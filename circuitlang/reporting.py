@@ -9,9 +9,8 @@ from pathlib import Path
 from circuitlang import pipeline
 from circuitlang.front import Options, Progress, resolve_file
 from circuitlang.language.diagnostics import Diagnostic, suggestion
-from circuitlang.measured import sample_of
 from circuitlang.report.outcome import document
-from circuitlang.report.page.contents import contents, figures_of
+from circuitlang.report.page.contents import Contents, contents, figures_of
 from circuitlang.report.page.render import html, svg
 
 
@@ -24,21 +23,30 @@ class Written:
     exit_code: int
 
 
-def page(path: Path, options: Options, progress: Progress) -> Written:
-    """Checks a spec; the page of what came of it, with the check's exit code."""
+def contents_of(
+    path: Path, options: Options, progress: Progress
+) -> tuple[pipeline.Outcome, Contents | None]:
+    """Checks a spec; what a page of it shows, None where nothing could be run."""
     outcome = pipeline.check(path, options, progress)
     resolved, measured = outcome.front.resolved, outcome.measured
     if resolved is None or measured is None:
-        return Written(None, outcome.front.found, 2)
+        return outcome, None
     shown = contents(
         document(outcome, options, per_example=False),
         resolved,
-        sample_of(measured, options.seed),
+        measured.values,
         measured.prompts,
         resolved.found,
         datetime.now(UTC),
     )
-    return Written(html(shown), outcome.front.found, outcome.exit_code)
+    return outcome, shown
+
+
+def page(path: Path, options: Options, progress: Progress) -> Written:
+    """Checks a spec; the page of what came of it, with the check's exit code."""
+    outcome, shown = contents_of(path, options, progress)
+    text = html(shown) if shown is not None else None
+    return Written(text, outcome.front.found, outcome.exit_code)
 
 
 def drawing(path: Path, circuit: str | None) -> Written:

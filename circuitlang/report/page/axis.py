@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+_LARGEST = 1e300
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -38,7 +40,7 @@ def finite(values: Iterable[float | None]) -> list[float]:
 def axis(values: Iterable[float | None], left: float, right: float, air: float = 0.12) -> Axis:
     """An axis on which every finite one of the values is, with some room at both ends."""
     known = finite(values)
-    low, high = min(known, default=0.0), max(known, default=1.0)
+    low, high = max(min(known, default=0.0), -_LARGEST), min(max(known, default=1.0), _LARGEST)
     span = high - low
     if span <= 1e-9 * max(abs(low), abs(high), 1e-300):
         span = 2 * abs(high) or 1.0

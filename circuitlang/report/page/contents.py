@@ -7,16 +7,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from circuitlang.judgement.sample import Sample
 from circuitlang.language.graph.architecture import Node
 from circuitlang.language.graph.edges import uniform
 from circuitlang.language.models.find import Found
 from circuitlang.language.prompt import PromptSet
 from circuitlang.language.resolve import Resolved
-from circuitlang.language.spec import Claim, ModelReference
+from circuitlang.language.spec import Claim, Metric, ModelReference, Run
 from circuitlang.language.tasks.tokenizer import PromptTokenizer
 from circuitlang.report.document import CheckDocument, ClaimForm, MemberForm, ReportForm
-from circuitlang.report.page.distributions import Distribution, distribution, shown_formula
+from circuitlang.report.page.distributions import Distribution, Numbers, Values, distribution
 from circuitlang.report.page.edges import edges_told_apart, nodes_read
 from circuitlang.report.page.figure import MOST_EDGES, Figure, figure
 from circuitlang.report.page.head import Head, head
@@ -86,7 +85,7 @@ class Contents:
 def contents(
     document: CheckDocument,
     resolved: Resolved,
-    sample: Sample,
+    values: Mapping[tuple[Run, Metric], Values],
     prompts: Mapping[tuple[str, str], PromptSet],
     found: Mapping[str, Found],
     written: datetime,
@@ -97,11 +96,12 @@ def contents(
     claims = {claim.name: claim for claim in spec.claims}
     forms = tuple(form for form in document.claims if form.name in claims)
     figures = tuple(figures_of(resolved))
+    numbers = Numbers(values, {task: drawn for (task, _), drawn in prompts.items()})
     items = {item.name: item for item in spec.reports}
     return Contents(
         head(document),
         document,
-        tuple(_claim(form, claims[form.name], sample) for form in forms),
+        tuple(_claim(form, claims[form.name], numbers) for form in forms),
         tuple(map(_report, document.reports)),
         figures,
         {form.name: _about(claims[form.name], model, figures) for form in forms},
@@ -142,11 +142,10 @@ def _about(
     return {f.name: (f.edges_in(mask), f.nodes_in(nodes)) for f in figures}
 
 
-def _claim(form: ClaimForm, claim: Claim, sample: Sample) -> ClaimView:
+def _claim(form: ClaimForm, claim: Claim, numbers: Numbers) -> ClaimView:
     decimals = decimals_for(form.value, form.low, form.high)
     shown = form.members[:MOST_MEMBERS] if len(form.members) > 1 else ()
     where = common_axis(form, shown) if shown else None
-    formula = shown_formula(claim.formula, form.worst)
     return ClaimView(
         form,
         claim.span.line,
@@ -158,7 +157,7 @@ def _claim(form: ClaimForm, claim: Claim, sample: Sample) -> ClaimView:
         interval_picture(form),
         tuple(_member(m, interval_picture(m, form, where)) for m in shown),
         len(form.members) - len(shown) if shown else 0,
-        distribution(formula, sample, (form.low, form.high)) if form.value is not None else None,
+        distribution(claim.formula, numbers, form) if form.value is not None else None,
     )
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from circuitlang.compiler.collect import measurements
 from circuitlang.judgement.evaluate import evaluate, per_prompt
 from circuitlang.judgement.sample import Sample
+from circuitlang.language.prompt import PromptSet
 from circuitlang.language.spec import (
     Aggregate,
     Both,
@@ -31,6 +32,7 @@ from circuitlang.language.spec import (
     Run,
     Within,
 )
+from circuitlang.report.document import ClaimForm
 from circuitlang.report.page.axis import Axis, axis
 from circuitlang.report.terminal import number as written_number
 
@@ -68,45 +70,95 @@ class Distribution:
     ticks: tuple[tuple[float, str], ...]
 
 
-def shown_formula(formula: Any, worst: str | None) -> Any:
-    """The comparison that a claim's row shows: of a quantifier that of its worst member."""
+def shown_formula(formula: Any, form: ClaimForm) -> Any:
+    """The comparison that a claim's row shows; None where that cannot be told."""
+    name = _shown_member(form)
     while isinstance(formula, (Quantified, Both)):
-        parts = (
-            dict(formula.members)
-            if isinstance(formula, Quantified)
-            else {str(i): part for i, part in enumerate(formula.parts)}
-        )
-        if not parts:
+        if isinstance(formula, Both):
+            parts = {f"part {i}": part for i, part in enumerate(formula.parts, 1)}
+        else:
+            parts = dict(formula.members)
+        if len(parts) == 1 and next(iter(parts)).startswith("$"):
+            formula = next(iter(parts.values()))
+            continue
+        label = next((p for p in parts if name == p or name.startswith(f"{p}: ")), None)
+        if label is None:
             return None
-        formula = parts.get(worst or "", next(iter(parts.values())))
+        formula, name = parts[label], name[len(label) :].removeprefix(": ")
     return formula
 
 
-def distribution(
-    formula: Any, sample: Sample, ends: tuple[float | None, float | None]
-) -> Distribution | None:
-    """Of a comparison; `ends` are those of the claim's interval. None where nothing is per prompt."""
-    main = formula.number if isinstance(formula, Within) else getattr(formula, "left", None)
-    if main is None:
+def _shown_member(form: ClaimForm) -> str:
+    """The member whose numbers are the claim's: its worst, or one within that."""
+    shown = (form.value, form.low, form.high)
+    within = (
+        m.name
+        for m in form.members
+        if m.name == form.worst or m.name.startswith(f"{form.worst}: ")
+        if (m.value, m.low, m.high) == shown
+    )
+    return next(within, "")
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """One number per prompt for each run and metric, and the prompts that they are of.
+
+    A run that was decided early has the numbers of the first prompts only.
+    """
+
+    values: Mapping[tuple[Run, Metric], Values]
+    prompts: Mapping[str, PromptSet]
+
+    def sample(self, formula: Any) -> Sample | None:
+        """What a formula is made of, cut to the prompts that all of it has; None if a part lacks."""
+        keys = {(m.run, m.metric) for m in measurements(formula)}
+        if not keys or not keys <= self.values.keys():
+            return None
+        known = {key: self.values[key] for key in keys}
+        length = {
+            task: min(len(v) for (run, _), v in known.items() if run.task == task)
+            for task in {run.task for run, _ in keys}
+        }
+        first = {task: self.prompts[task].prompts[:n] for task, n in length.items()}
+        return Sample(
+            templates={t: np.array([p.template for p in ps]) for t, ps in first.items()},
+            values={key: v[: length[key[0].task]] for key, v in known.items()},
+            noise={metric: 0.0 for _, metric in keys},
+            slots={t: tuple(p.slots for p in ps) for t, ps in first.items()},
+        )
+
+
+def distribution(formula: Any, numbers: Numbers, form: ClaimForm) -> Distribution | None:
+    """What a claim's row rests on, by prompt; None where nothing is."""
+    shown = shown_formula(formula, form)
+    main = shown.number if isinstance(shown, Within) else getattr(shown, "left", None)
+    sample = numbers.sample(main) if main is not None else None
+    if main is None or sample is None:
         return None
-    if any(m.rows.kind == "example" for m in measurements(main)):
-        ends = (None, None)
     vector = _per_prompt(main, sample)
     if vector is not None:
+        of_one = any(m.rows.kind == "example" for m in measurements(main))
+        ends = (None, None) if of_one else (form.low, form.high)
         return _distribution({"the claimed number, prompt by prompt": vector}, ends)
-    runs: dict[tuple[Run, Metric], Values] = {}
-    for m in measurements(main):
-        if m.rows.kind == "all" and (m.run, m.metric) in sample.values:
-            runs[m.run, m.metric] = sample.values[m.run, m.metric]
-    metrics = {metric for _, metric in runs}
-    if len(metrics) != 1:
+    runs = {(m.run, m.metric): sample.vector(m) for m in measurements(main) if m.rows.kind == "all"}
+    if len({metric for _, metric in runs}) != 1:
         return None
+    tasks, ablations = ({f(run) for run, _ in runs} for f in (_task, _ablation))
     vectors: dict[str, Values] = {}
-    for (run, metric), values in runs.items():
-        on = f" on {run.task}" if len({r.task for r, _ in runs}) > 1 else ""
-        under = f" under {run.ablation}" if len({str(r.ablation) for r, _ in runs}) > 2 else ""
+    for (run, metric), values in list(runs.items())[:MOST_STRIPS]:
+        on = f" on {run.task}" if len(tasks) > 1 else ""
+        under = f" under {run.ablation}" if len(ablations - {"None"}) > 1 else ""
         vectors[f"F({run.written}{on}{under}) by {metric.name}"] = values
-    return _distribution(dict(list(vectors.items())[:MOST_STRIPS]), (None, None))
+    return _distribution(vectors, (None, None))
+
+
+def _task(run: Run) -> str:
+    return run.task
+
+
+def _ablation(run: Run) -> str:
+    return str(run.ablation)
 
 
 def _per_prompt(main: Number, sample: Sample) -> Values | None:

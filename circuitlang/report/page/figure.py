@@ -27,7 +27,7 @@ from circuitlang.language.graph.architecture import (
 from circuitlang.language.graph.edges import EdgeSet
 from circuitlang.language.graph.sets import located
 from circuitlang.report.page.layout import HEIGHT, Cell, Curve, Placed, curve, place
-from circuitlang.report.page.palette import ENDS, PLAIN, Look, group_look
+from circuitlang.report.page.palette import ENDS, PLAIN, PORTS, Look, group_look
 
 MOST_EDGES = 2_500
 _MARGIN, _LEFT = 22.0, 86.0
@@ -87,7 +87,7 @@ class Figure:
     @property
     def ports(self) -> tuple[str, ...]:
         used = {edge.port for edge in self.edges}
-        return tuple(port for port in ("q", "k", "v", "mlp", "logits") if port in used)
+        return tuple(port for port in PORTS if port in used)
 
     @property
     def places(self) -> tuple[str, ...]:

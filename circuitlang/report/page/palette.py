@@ -39,11 +39,12 @@ class Look:
 PLAIN = Look("#ffffff", "#1b1f24", "round")
 ENDS = Look("#2b3036", "#ffffff", "round")
 
-# Of each port: its colour on white, and on the dark page.
+# Of each port, and of `heads` for all of a head's together: its colour on white, and on the dark page.
 PORTS = {
     "q": ("#0072b2", "#62b6ee"),
     "k": ("#b84f00", "#f0994e"),
     "v": ("#00795a", "#35c79c"),
+    "heads": ("#4d6a86", "#93b4d6"),
     "mlp": ("#75507b", "#c9a0cf"),
     "logits": ("#3c434a", "#c3c9d0"),
 }

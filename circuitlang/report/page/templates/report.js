@@ -140,8 +140,8 @@
       cy.elements().removeClass("out dim hit read");
       cy.edges().forEach((edge) => {
         const at = edge.data("places");
-        const filtered = of.ports.length > 0 && data.ports[edge.data("port")] && !state.ports.has(edge.data("port"));
-        if (filtered || (place !== null && at.length && !at.includes(place))) { edge.addClass("out"); return; }
+        const wanted = state.ports.has(edge.data("port"));
+        if (!wanted || (place !== null && at.length && !at.includes(place))) { edge.addClass("out"); return; }
         shown += 1;
         if (!claim) return;
         if (told.has(edge.data("index"))) { edge.addClass("hit"); hit += 1; } else edge.addClass("dim");
