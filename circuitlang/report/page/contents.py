@@ -96,7 +96,8 @@ def contents(
     claims = {claim.name: claim for claim in spec.claims}
     forms = tuple(form for form in document.claims if form.name in claims)
     figures = tuple(figures_of(resolved))
-    numbers = Numbers(values, {task: drawn for (task, _), drawn in prompts.items()})
+    drawn = {task: one for (task, _), one in prompts.items()}
+    numbers = Numbers(values, drawn, spec.looks)
     items = {item.name: item for item in spec.reports}
     return Contents(
         head(document),

@@ -104,22 +104,27 @@ def _shown_member(form: ClaimForm) -> str:
 class Numbers:
     """One number per prompt for each run and metric, and the prompts that they are of.
 
-    A run that was decided early has the numbers of the first prompts only.
+    With `looks` a claim may have been decided on the first prompts only, as its `n` says, whether
+    or not more were measured later.
     """
 
     values: Mapping[tuple[Run, Metric], Values]
     prompts: Mapping[str, PromptSet]
+    looks: bool = False
 
-    def sample(self, formula: Any) -> Sample | None:
-        """What a formula is made of, cut to the prompts that all of it has; None if a part lacks."""
+    def sample(self, formula: Any, n: int) -> Sample | None:
+        """What a formula decided on `n` prompts is made of; None where that cannot be told."""
         keys = {(m.run, m.metric) for m in measurements(formula)}
         if not keys or not keys <= self.values.keys():
             return None
         known = {key: self.values[key] for key in keys}
-        length = {
-            task: min(len(v) for (run, _), v in known.items() if run.task == task)
-            for task in {run.task for run, _ in keys}
-        }
+        length = {run.task: len(v) for (run, _), v in known.items()}
+        if self.looks:
+            if any(m.rows.kind != "all" for m in measurements(formula)):
+                return None
+            length = dict.fromkeys(length, n)
+        if any(len(v) < length[run.task] for (run, _), v in known.items()):
+            return None
         first = {task: self.prompts[task].prompts[:n] for task, n in length.items()}
         return Sample(
             templates={t: np.array([p.template for p in ps]) for t, ps in first.items()},
@@ -133,7 +138,7 @@ def distribution(formula: Any, numbers: Numbers, form: ClaimForm) -> Distributio
     """What a claim's row rests on, by prompt; None where nothing is."""
     shown = shown_formula(formula, form)
     main = shown.number if isinstance(shown, Within) else getattr(shown, "left", None)
-    sample = numbers.sample(main) if main is not None else None
+    sample = numbers.sample(main, form.n) if main is not None else None
     if main is None or sample is None:
         return None
     vector = _per_prompt(main, sample)

@@ -33,6 +33,14 @@ def edges_told_apart(form: Any, model: ModelReference) -> int:
     return together & ~reduce(and_, sides, together) or together
 
 
+def edges_around(form: Any, model: ModelReference) -> int:
+    """The edges that some run of a formula has live or that its runs tell apart, without `M`'s."""
+    graph = architecture(model.shape)
+    runs = (m.run for m in measurements(form) if m.run.model == model)
+    live = (run.live.reach for run in runs if run.live.lasting != graph.everything)
+    return reduce(or_, live, edges_told_apart(form, model))
+
+
 def _smaller_side(run: Run, graph: Architecture) -> int:
     if 2 * run.live.lasting.bit_count() > graph.size:
         return graph.everything & ~run.live.lasting

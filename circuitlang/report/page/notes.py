@@ -16,7 +16,7 @@ from typing import Any
 from circuitlang.language.graph.architecture import architecture, bits, parse_edge, parse_node
 from circuitlang.language.spec import Claim, ModelReference, ReportItem
 from circuitlang.report.document import CheckDocument, ClaimForm, MemberForm, ReportForm
-from circuitlang.report.page.edges import edges_told_apart
+from circuitlang.report.page.edges import edges_around, edges_told_apart
 from circuitlang.report.terminal import decimals_for, interval, number
 
 
@@ -81,18 +81,20 @@ class Notes:
 
     def _subject(self, form: Any) -> str:
         """The edge, node or group in whose edges the runs differ; empty if it is none of these."""
-        mask = edges_told_apart(form, self.model) if form is not None else 0
+        if form is None:
+            return ""
+        mask, around = edges_told_apart(form, self.model), edges_around(form, self.model)
         graph = architecture(self.model.shape)
         if mask.bit_count() == 1:
             return str(graph.edge(next(bits(mask))))
         senders = {edge.sender for edge in graph.edges(mask)} if mask else set()
         if len(senders) == 1:
             (node,) = senders
-            return str(node) if mask == graph.leaving(node) else ""
+            return str(node) if mask == graph.leaving(node) & around else ""
         for name, members in self.groups.items():
             nodes = {parse_node(member) for member in members}
             if nodes == senders:
-                return name if mask == reduce(or_, map(graph.leaving, senders)) else ""
+                return name if mask == reduce(or_, map(graph.leaving, senders)) & around else ""
         return ""
 
 

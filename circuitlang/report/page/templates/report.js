@@ -265,6 +265,7 @@
     byId("zoom-in").addEventListener("click", () => zoom(1.25));
     byId("zoom-out").addEventListener("click", () => zoom(0.8));
     byId("zoom-reset").addEventListener("click", escape);
+    canvas.addEventListener("mouseleave", () => point(null));
     canvas.addEventListener("keydown", (event) => {
       const act = event.ctrlKey || event.metaKey || event.altKey ? null : KEYS[event.key];
       if (!act) return;
