@@ -552,3 +552,15 @@ def test_claims_decided_early_have_a_report(tmp_path: Path) -> None:
     shown = {view.form.name: view.distribution for view in found.claims}
     assert shown["able"] is not None
     assert "64 prompts" in shown["able"].strips[0].description
+
+
+def test_the_picture_in_the_documentation_is_current(tmp_path: Path) -> None:
+    """On failure: circ report specs/toy/edges.circ --svg docs/edges.svg --circuit placed."""
+    target = tmp_path / "edges.svg"
+    assert (
+        run(
+            "report", str(TOY / "edges.circ"), "--svg", str(target), "--circuit", "placed"
+        ).exit_code
+        == 0
+    )
+    assert target.read_bytes() == (ROOT / "docs" / "edges.svg").read_bytes()

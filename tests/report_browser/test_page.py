@@ -107,6 +107,7 @@ def test_the_figure_moves_with_the_mouse_and_the_wheel(opened: Open, edges: Path
     mouse.move(box["x"] + 90, box["y"] + 60, steps=4)
     mouse.up()
     assert found.shown("pan") != at
+    found.page.wait_for_timeout(400)  # a wheel that scrolls the page does not zoom
     mouse.wheel(0, -300)
     found.page.locator(f'#canvas:not([data-zoom="{zoom}"])').wait_for()
     found.page.locator("#zoom-reset").click()

@@ -227,7 +227,7 @@ def _strip(
             bars.append(Bar(left + 0.5, _FLOOR - tall, right - left - 1, tall))
     mean, spread = float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else 0.0
     low, high = ends
-    known = low is not None and high is not None and math.isfinite(low + high)
+    known = low is not None and high is not None and low < high and math.isfinite(low + high)
     said = (
         f"{label}: {len(values)} prompts, mean {written_number(mean)}, sd {written_number(spread)}, "
         f"from {written_number(float(values.min()))} to {written_number(float(values.max()))}"
