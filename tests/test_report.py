@@ -361,7 +361,7 @@ def untrusted(contents: Contents) -> Contents:
     changed = {
         f.name: poisoned(getattr(contents, f.name))
         for f in fields(contents)
-        if f.name not in ("figures", "about", "language")
+        if f.name not in ("figures", "about")
     }
     changed["notes"] = {poisoned(name): notes for name, notes in changed["notes"].items()}
     return replace(contents, figures=figures, about=about, **changed)

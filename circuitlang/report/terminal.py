@@ -12,7 +12,7 @@ from rich.text import Text
 
 from circuitlang.language.formulas.inline import count
 from circuitlang.language.text.unparse import quoted
-from circuitlang.report.document import AgainstReferenceForm, CheckDocument, ClaimForm
+from circuitlang.report.document import AgainstReferenceForm, CheckDocument, ClaimForm, ReportForm
 
 _STYLE = {
     "holds": "bold green",
@@ -180,13 +180,18 @@ def _reports(document: CheckDocument) -> Table:
     for heading in ("name", "of", "value", "interval", "n", "by"):
         table.add_column(heading)
     for r in document.reports:
-        decimals = decimals_for(r.value, r.low, r.high)
-        if not r.n and r.value is not None and r.value == round(r.value):
-            decimals = 0
+        decimals = report_decimals(r)
         value, ends = number(r.value, decimals), interval(r.low, r.high, decimals)
         cells = (r.name, r.label, value, ends, str(r.n or ""), r.method)
         table.add_row(*map(Text, cells))
     return table
+
+
+def report_decimals(report: ReportForm) -> int | None:
+    """As `decimals_for`; a count has none."""
+    if not report.n and report.value is not None and report.value == round(report.value):
+        return 0
+    return decimals_for(report.value, report.low, report.high)
 
 
 def print_evaluation(document: CheckDocument, console: Console, per_example: bool) -> None:

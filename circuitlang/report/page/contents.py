@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from circuitlang.language.graph.architecture import Node
@@ -29,6 +29,7 @@ from circuitlang.report.terminal import (
     interval,
     method_of,
     number,
+    report_decimals,
     verdict_text,
 )
 
@@ -79,7 +80,6 @@ class Contents:
     provenance: tuple[tuple[str, str], ...]
     facts: tuple[str, ...]
     source: str
-    language: str = field(default="en")
 
 
 def contents(
@@ -170,9 +170,7 @@ def _member(form: MemberForm, picture: IntervalPicture | None) -> NumberRow:
 
 
 def _report(form: ReportForm) -> NumberRow:
-    decimals = decimals_for(form.value, form.low, form.high)
-    if not form.n and form.value is not None and form.value == round(form.value):
-        decimals = 0
+    decimals = report_decimals(form)
     return NumberRow(
         form.name,
         "",

@@ -11,14 +11,16 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 
 from circuitlang.language.formulas.inline import count
 from circuitlang.language.graph.architecture import (
     INPUT,
     LOGITS,
     Architecture,
-    Edge,
     Node,
+    Receiver,
     Shape,
     architecture,
     bits,
@@ -54,15 +56,22 @@ class DrawnNode:
 
 @dataclass(frozen=True)
 class DrawnEdge:
-    """`mask` are the model's edges that it stands for; without `places` it is at every position."""
+    """`parts` are the model's edges that it stands for, by receiver: its number, its senders as bits.
+
+    Without `places` it is at every position.
+    """
 
     name: str
     sender: str
     receiver: str
     port: str
     curve: Curve
-    mask: int
+    parts: tuple[tuple[int, int], ...]
     places: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        return sum(senders.bit_count() for _, senders in self.parts)
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,7 @@ class Figure:
     """Coordinates are in pixels; `box` is left, top, width and height of all that is drawn."""
 
     name: str
+    shape: Shape
     size: int
     nodes: tuple[DrawnNode, ...]
     edges: tuple[DrawnEdge, ...]
@@ -103,7 +113,12 @@ class Figure:
 
     def edges_in(self, mask: int) -> tuple[int, ...]:
         """The drawn edges that stand for one of `mask`, by index."""
-        return tuple(i for i, edge in enumerate(self.edges) if edge.mask & mask)
+        rows = _senders(architecture(self.shape), mask)
+        return tuple(
+            i
+            for i, edge in enumerate(self.edges)
+            if any(rows.get(receiver, 0) & senders for receiver, senders in edge.parts)
+        )
 
     def nodes_in(self, nodes: frozenset[Node]) -> tuple[str, ...]:
         return tuple(n.name for n in self.nodes if not nodes.isdisjoint(n.nodes))
@@ -122,25 +137,29 @@ def figure(
     group_of = _groups_of(groups)
     if mask.bit_count() <= most:
         drawing = _Drawing(graph, group_of, list(groups))
-        for edge, number in zip(graph.edges(mask), bits(mask), strict=True):
-            drawing.add(edge, number)
+        drawing.add(mask)
         for node in alone:
             drawing.node(node)
         return drawing.figure(name, mask, groups, _places(edges))
     summary = _Summary(graph, group_of, list(groups))
-    for edge, number in zip(graph.edges(mask), bits(mask), strict=True):
-        summary.add(edge, number)
+    summary.add(mask)
     note = (
         f"This set has {mask.bit_count():,} edges. They are drawn together: each node stands for a "
         "group in one layer or for the layer's other heads, each edge for all between two of these."
     )
-    if len(summary.masks) > most:
-        summary.masks.clear()
+    if len(summary.parts) > most:
+        summary.parts.clear()
         note = (
             f"This set has {mask.bit_count():,} edges, too many to draw: only the groups and the "
             "layers' other heads are shown, without edges."
         )
     return summary.figure(name, mask, groups, {}, note)
+
+
+def _senders(graph: Architecture, mask: int) -> dict[int, int]:
+    """The senders of a set's edges as bits, by the receiver's number."""
+    rows = ((i, graph.row(mask, i)) for i in range(len(graph.receivers)))
+    return {i: row for i, row in rows if row}
 
 
 def _groups_of(groups: Mapping[str, tuple[str, ...]]) -> dict[Node, str]:
@@ -173,19 +192,22 @@ class _Drawing:
     group_of: Mapping[Node, str]
     order: list[str]
     drawn: dict[str, list[Node]] = field(default_factory=lambda: defaultdict(list))
-    masks: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    parts: dict[tuple[str, str, str], list[tuple[int, int]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
 
     def name_of(self, node: Node) -> str:
         return str(node)
 
-    def port_of(self, edge: Edge) -> str:
-        return edge.receiver.port or edge.receiver.node.kind
+    def port_of(self, receiver: Receiver) -> str:
+        return receiver.port or receiver.node.kind
 
     def column_of(self, node: Node) -> tuple[int, int, str]:
         return (int(node.kind == "mlp"), max(node.head, 0), "")
 
-    def edge_name(self, number: int, key: tuple[str, str, str]) -> str:
-        return str(self.graph.edge(number))
+    def edge_name(self, key: tuple[str, str, str]) -> str:
+        (receiver, senders), *_ = self.parts[key]
+        return f"{self.graph.senders[next(bits(senders))]}->{self.graph.receivers[receiver]}"
 
     def node(self, node: Node) -> str:
         name = self.name_of(node)
@@ -193,9 +215,22 @@ class _Drawing:
             self.drawn[name].append(node)
         return name
 
-    def add(self, edge: Edge, number: int) -> None:
-        key = (self.node(edge.sender), self.node(edge.receiver.node), self.port_of(edge))
-        self.masks[key] = self.masks.get(key, 0) | 1 << number
+    def add(self, mask: int) -> None:
+        """Draws the edges of a set, with the nodes at their ends."""
+        rows = _senders(self.graph, mask)
+        for sender in bits(reduce(or_, rows.values(), 0)):
+            self.node(self.graph.senders[sender])
+        alike: dict[str, int] = defaultdict(int)
+        for index, sender_node in enumerate(self.graph.senders):
+            alike[self.name_of(sender_node)] |= 1 << index
+        for i, row in rows.items():
+            receiver = self.graph.receivers[i]
+            name, port = self.node(receiver.node), self.port_of(receiver)
+            for sender in self._names(row):
+                self.parts[sender, name, port].append((i, row & alike[sender]))
+
+    def _names(self, row: int) -> Iterable[str]:
+        return dict.fromkeys(self.name_of(self.graph.senders[s]) for s in bits(row))
 
     def figure(
         self,
@@ -220,14 +255,16 @@ class _Drawing:
         )
         middle = sum(p.x for p in placed.values()) / max(len(placed), 1)
         edges = []
-        for key, edge_mask in self.masks.items():
-            first = next(bits(edge_mask))
+        for key, parts in self.parts.items():
+            receiver, senders = parts[0]
+            number = self.graph.offsets[receiver] + next(bits(senders))
             way = curve(placed[key[0]], placed[key[1]], key[2], middle)
-            label = self.edge_name(first, key)
-            edges.append(DrawnEdge(label, *key, way, edge_mask, places.get(first, ())))
+            at = places.get(number, ())
+            edges.append(DrawnEdge(self.edge_name(key), *key, way, tuple(parts), at))
         used = [g for g in groups if any(n.group == g for n in nodes)]
         return Figure(
             name,
+            self.graph.shape,
             mask.bit_count(),
             nodes,
             tuple(edges),
@@ -263,12 +300,12 @@ class _Summary(_Drawing):
 
     def name_of(self, node: Node) -> str:
         if node in self.group_of:
-            at = f" {node.layer}" if node.layer >= 0 else ""
-            return f"{self.group_of[node]}{at}"
+            at = {"head": f" {node.layer}", "mlp": f" m{node.layer}"}.get(node.kind, "")
+            return f"{self.group_of[node]}{at}" if at else str(node)
         return f"a{node.layer} others" if node.kind == "head" else str(node)
 
-    def port_of(self, edge: Edge) -> str:
-        kind = edge.receiver.node.kind
+    def port_of(self, receiver: Receiver) -> str:
+        kind = receiver.node.kind
         return kind if kind != "head" else "heads"
 
     def column_of(self, node: Node) -> tuple[int, int, str]:
@@ -277,8 +314,9 @@ class _Summary(_Drawing):
             return (0, self.order.index(group), "")
         return (int(node.kind == "mlp"), len(self.order), "")
 
-    def edge_name(self, number: int, key: tuple[str, str, str]) -> str:
-        return f"{key[0]} -> {key[1]}: {count(self.masks[key].bit_count(), 'edge')}"
+    def edge_name(self, key: tuple[str, str, str]) -> str:
+        size = sum(senders.bit_count() for _, senders in self.parts[key])
+        return f"{key[0]} -> {key[1]}: {count(size, 'edge')}"
 
 
 def _rank(node: Node) -> tuple[int, int, int]:

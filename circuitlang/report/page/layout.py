@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 HEIGHT = 24
 COLUMN, ROW = 78.0, 84.0
-LOWEST_ROW, WIDEST_COLUMN, ASPECT = 46.0, 190.0, 1.25
+LOWEST_ROW, WIDEST_COLUMN, ASPECT = 60.0, 220.0, 1.25
 CHARACTER = 7.2
 PORT_OFFSETS = {"q": -0.3, "k": 0.0, "v": 0.3}
 STEEPEST = 130.0

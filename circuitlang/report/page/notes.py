@@ -87,7 +87,8 @@ class Notes:
         graph = architecture(self.model.shape)
         if mask.bit_count() == 1:
             return str(graph.edge(next(bits(mask))))
-        senders = {edge.sender for edge in graph.edges(mask)} if mask else set()
+        rows = (graph.row(mask, i) for i in range(len(graph.receivers)))
+        senders = {graph.senders[s] for s in bits(reduce(or_, rows, 0))}
         if len(senders) == 1:
             (node,) = senders
             return str(node) if mask == graph.leaving(node) & around else ""
