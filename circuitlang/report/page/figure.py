@@ -221,13 +221,13 @@ class _Drawing:
         for sender in bits(reduce(or_, rows.values(), 0)):
             self.node(self.graph.senders[sender])
         alike: dict[str, int] = defaultdict(int)
-        for index, sender_node in enumerate(self.graph.senders):
-            alike[self.name_of(sender_node)] |= 1 << index
+        for index, node in enumerate(self.graph.senders):
+            alike[self.name_of(node)] |= 1 << index
         for i, row in rows.items():
             receiver = self.graph.receivers[i]
             name, port = self.node(receiver.node), self.port_of(receiver)
-            for sender in self._names(row):
-                self.parts[sender, name, port].append((i, row & alike[sender]))
+            for sending in self._names(row):
+                self.parts[sending, name, port].append((i, row & alike[sending]))
 
     def _names(self, row: int) -> Iterable[str]:
         return dict.fromkeys(self.name_of(self.graph.senders[s]) for s in bits(row))
