@@ -251,6 +251,21 @@ def test_drops_are_those_that_the_spec_measured(edges: Contents) -> None:
     assert [n.by for n in single["previous"]].count("both_are_needed") == 1
 
 
+def test_what_another_model_measured_is_not_noted(tmp_path: Path) -> None:
+    spec = tmp_path / "two.circ"
+    named = SMALL.replace('model "toy" { bos yes }', 'model one = "toy" { bos yes }')
+    other = 'model two = "toy" { bos yes dtype "float64" }'
+    lines = "input -> a0.h2.v a0.h2 -> a1.h0.q a1.h0 -> logits"
+    spec.write_text(
+        f"{named}{other}\ncircuit c {{ {lines} }}\n"
+        "default with one\n"
+        "claim here: forall e in edges(c): abs(drop(c, e)) >= 0\n"
+        "claim there with two: forall e in edges(c): abs(drop(c, e)) >= 0\n"
+    )
+    found = contents_of(spec)
+    assert {note.by for notes in found.notes.values() for note in notes} == {"here"}
+
+
 def test_the_page_and_the_script_draw_the_same(page: Element, edges: Contents) -> None:
     data = data_of(page)
     assert [f["name"] for f in data["figures"]] == ["full", "lean", "placed"]

@@ -13,6 +13,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
+from circuitlang.compiler.collect import measurements
 from circuitlang.language.graph.architecture import architecture, bits, parse_edge, parse_node
 from circuitlang.language.spec import Claim, ModelReference, ReportItem
 from circuitlang.report.document import CheckDocument, ClaimForm, MemberForm, ReportForm
@@ -40,6 +41,8 @@ class Notes:
         self.found: dict[str, list[Note]] = defaultdict(list)
 
     def add_claim(self, form: ClaimForm, claim: Claim) -> None:
+        if not self._is_of_model(claim.formula):
+            return
         for member in form.members:
             subject, _, place = member.name.partition(": ")[0].partition(" @ ")
             if self._is_known(subject):
@@ -50,6 +53,8 @@ class Notes:
             self._note(subject, "", form.name, form.written, form, against)
 
     def add_report(self, form: ReportForm, item: ReportItem) -> None:
+        if not all(self._is_of_model(number) for _, number in item.numbers):
+            return
         subject, _, place = form.label.partition(" @ ")
         if not self._is_known(subject):
             place, subject = "", self._subject(dict(item.numbers).get(form.label))
@@ -71,6 +76,10 @@ class Notes:
         ends = interval(form.low, form.high, decimals)
         value = number(form.value, decimals)
         self.found[subject].append(Note(by, written, place, value, ends, against))
+
+    def _is_of_model(self, form: Any) -> bool:
+        """Another model's nodes have the same names."""
+        return all(m.run.model == self.model for m in measurements(form))
 
     def _is_known(self, subject: str) -> bool:
         return (
