@@ -509,11 +509,25 @@ def test_a_report_replaces_the_one_before(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == [".circ", "fails.circ", "r.html"]
 
 
-@pytest.mark.parametrize("where", ["folder", "missing/r.html", "fails.circ", "sealed/r.html"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        "folder",
+        "missing/r.html",
+        "fails.circ",
+        "pipe",
+        "loop",
+        "x" * 300,
+        "fails.circ/x",
+        "sealed/r.html",
+    ],
+)
 def test_where_nothing_can_be_written_it_is_said(tmp_path: Path, where: str) -> None:
     spec = spec_that_fails(tmp_path)
     before = spec.read_text(encoding="utf-8")
     (tmp_path / "folder").mkdir()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    os.mkfifo(tmp_path / "pipe")
     (tmp_path / "sealed").mkdir(mode=0o500)
     if where.startswith("sealed") and os.geteuid() == 0:
         pytest.skip("root may write anywhere")
@@ -522,6 +536,16 @@ def test_where_nothing_can_be_written_it_is_said(tmp_path: Path, where: str) -> 
     assert "error[CL741]" in done.stderr
     assert "help:" in done.stderr
     assert spec.read_text(encoding="utf-8") == before
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    spec = spec_that_fails(tmp_path)
+    (tmp_path / "there").mkdir()
+    link = tmp_path / "r.html"
+    link.symlink_to(tmp_path / "there" / "real.html")
+    assert run("report", str(spec), "-o", str(link)).exit_code == 1
+    assert link.is_symlink()
+    assert (tmp_path / "there" / "real.html").is_file()
 
 
 def test_a_full_disk_leaves_the_old_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

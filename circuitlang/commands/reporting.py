@@ -89,25 +89,35 @@ def _finish(written: Written, target: Path, spec: Path) -> int:
     print_diagnostics_of(finished(written.found))
     if written.text is None:
         return written.exit_code
-    if problem := _write(target, written.text, spec):
+    try:
+        reason = _obstacle(target, spec)
+        if reason is None:
+            _write(target.resolve(), written.text)
+    except (OSError, RuntimeError) as problem:  # a link to itself is a RuntimeError
+        reason = getattr(problem, "strerror", None) or str(problem)
+    if reason:
         from circuitlang.language.diagnostics import Diagnostic
 
-        message, help = problem
+        message = f"`{target}` cannot be written: {reason}."
+        help = "name another file with -o or --svg"
         print_diagnostics_of([Diagnostic("CL741", message, None, help)])
         return 2
     print(f"wrote {target}")
     return written.exit_code
 
 
-def _write(target: Path, text: str, spec: Path) -> tuple[str, str] | None:
-    """Replaces a file whole, so that a full disk leaves the old one; what was wrong, and a way out."""
-    elsewhere = "name another file with -o or --svg"
+def _obstacle(target: Path, spec: Path) -> str | None:
     if target.exists() and target.samefile(spec):
-        return f"`{target}` is the spec itself and is not overwritten.", elsewhere
+        return "it is the spec itself"
     if target.is_dir():
-        return f"`{target}` cannot be written: it is a folder.", f"write {target / 'report.html'}"
-    if not target.parent.is_dir():
-        return f"`{target}` cannot be written: there is no folder `{target.parent}`.", elsewhere
+        return "it is a folder"
+    if target.exists() and not target.is_file():
+        return "it is no regular file"
+    return None if target.parent.is_dir() else f"there is no folder `{target.parent}`"
+
+
+def _write(target: Path, text: str) -> None:
+    """Replaces a file whole, so that a full disk leaves the old one; raises OSError."""
     written = None
     try:
         with tempfile.NamedTemporaryFile(
@@ -115,12 +125,16 @@ def _write(target: Path, text: str, spec: Path) -> tuple[str, str] | None:
         ) as file:
             written = Path(file.name)
             file.write(text)
-        mask = os.umask(0)
-        os.umask(mask)
-        written.chmod(target.stat().st_mode if target.exists() else 0o666 & ~mask)
-        written.replace(target.resolve())
-    except OSError as problem:
+        written.chmod(target.stat().st_mode if target.exists() else 0o666 & ~_mask())
+        written.replace(target)
+    except BaseException:
         if written is not None:
             written.unlink(missing_ok=True)
-        return f"`{target}` cannot be written: {problem.strerror or problem}.", elsewhere
-    return None
+        raise
+
+
+def _mask() -> int:
+    """What the user's new files lack of permissions."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
