@@ -83,7 +83,8 @@ class Contents:
 
     def _run_digest(self, run: Run) -> str:
         ablation = None if run.ablation is None else self._ablation(run.ablation)
-        return digest([self._live(run.live), ablation]).hex()
+        readings = [[self._live(one.edges), self._run(one.run)] for one in run.readings]
+        return digest([self._live(run.live), ablation, *([readings] if readings else [])]).hex()
 
     def _metric_digest(self, expression: MetricExpression) -> str:
         return digest(self._expression(expression)).hex()

@@ -182,7 +182,7 @@ class Planner:
 
     def _places(self) -> Iterator[Place]:
         for run in all_runs(self.requests):
-            yield from run.live.places
+            yield from run.places
         for metric in {m for metrics in self.requests.values() for m in metrics}:
             for leaf in leaves(metric.expression):
                 yield from _places_of(leaf)

@@ -14,6 +14,7 @@ from itertools import chain
 from math import ceil
 from typing import NamedTuple
 
+from circuitlang.compiler.collect import all_runs
 from circuitlang.language.graph.architecture import Node
 from circuitlang.language.graph.edges import Layout
 from circuitlang.language.prompt import Prompt
@@ -148,19 +149,20 @@ def tokens_read(found: Iterable[Score], prompts: Sequence[Prompt]) -> tuple[int,
 def reads_of(
     requests: Mapping[Run, Sequence[Metric]], prompts: Sequence[Prompt]
 ) -> dict[Run, Reads]:
-    """The reads of every requested run and of every run that some metric compares with.
+    """The reads of every requested run, of every run that some metric compares with, and of
+    those that they read from, which are none.
 
     Raises `ValueError` when the prompts are not of one layout.
     """
     layout = common_layout(prompts)
     distinct = dict.fromkeys(metric for metrics in requests.values() for metric in metrics)
     expanded = {metric: tuple(scores(metric.expression, layout)) for metric in distinct}
-    wanted: dict[Run, dict[Spot, dict[Score, None]]] = {run: {} for run in requests}
+    wanted: dict[Run, dict[Spot, dict[Score, None]]] = {run: {} for run in all_runs(requests)}
     for run, metrics in requests.items():
         for spot, score in chain.from_iterable(expanded[metric] for metric in metrics):
             wanted[run].setdefault(spot, {})[score] = None
             if isinstance(score, Distance):
-                wanted.setdefault(score.reference, {}).setdefault(spot, {})[score] = None
+                wanted[score.reference].setdefault(spot, {})[score] = None
     suffice = cache(lambda found: tokens_read(found, prompts))
     return {
         run: Reads(

@@ -145,7 +145,8 @@ class _Fuse:
         inputs: dict[object, dict[tuple[str, int], dict[int, int]]] = {}
         for number in members:
             value = self.values[number]
-            ports = inputs.setdefault(value.operands[0] if self.together else (number,), {})
+            read = (value.operands[0], value.tag)
+            ports = inputs.setdefault(read if self.together else (number,), {})
             ports.setdefault((value.kind, self.asked[number]), {})[value.which] = number
         groups: dict[object, list[dict[tuple[str, int], dict[int, int]]]] = {}
         for key, ports in inputs.items():

@@ -86,6 +86,12 @@ def _request(form: Program, request: Request) -> Iterator[str]:
         yield f"there is no source {request.source}"
     if not 0 <= request.positions < 1 << form.length:
         yield f"logits are read at {positions_text(request.positions)} of {form.length} positions"
+    receivers = len(form.wiring.architecture.receivers)
+    for masks, other in request.readings:
+        if len(masks) != len(form.segments) or not 0 <= other < len(form.requests):
+            yield f"it reads from run {other} in {len(masks)} segments"
+        if not all(0 <= mask < 1 << receivers for mask in masks):
+            yield "a receiver is beyond the last"
     for layer, head, queries in request.heads:
         if not (0 <= layer < shape.layers and 0 <= head < shape.heads):
             yield f"there is no head a{layer}.h{head}"

@@ -7,7 +7,7 @@ the design's F(S): the compiler collects its runs, the judgement reads its numbe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -98,11 +98,23 @@ class Ablation:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What some receivers read in another run: the sum of what their edges bring there.
+
+    They are those that `edges` has edges into, at the positions where it has them.
+    """
+
+    edges: EdgeSet
+    run: Run
+
+
+@dataclass(frozen=True)
 class Run:
     """M[S;a] on a task's prompts: `live` edges recomputed, all others ablated.
 
     `live` already includes `floor`, the edges that leave free nodes. When it is every edge
-    at every position, `ablation` is None: the result cannot depend on it.
+    at every position, `ablation` is None: the result cannot depend on it. Receivers of
+    `readings` read what they do in another run, whatever their own edges bring.
     """
 
     model: ModelReference
@@ -112,6 +124,7 @@ class Run:
     written: str = field(compare=False, default="")
     floor: EdgeSet = field(compare=False, default=NOTHING)
     free: tuple[str, ...] = field(compare=False, default=())
+    readings: tuple[Reading, ...] = ()
 
     def __hash__(self) -> int:
         return self._hash
@@ -119,7 +132,22 @@ class Run:
     @cached_property
     def _hash(self) -> int:
         """Kept: a live set can be an integer of 100,000 bits, and runs are keys everywhere."""
-        return hash((self.model, self.task, self.ablation, self.live))
+        return hash((self.model, self.task, self.ablation, self.live, self.readings))
+
+    @property
+    def with_readings(self) -> Iterator[Run]:
+        """This run, and every run that something in it reads from."""
+        yield self
+        for reading in self.readings:
+            yield from reading.run.with_readings
+
+    @property
+    def places(self) -> frozenset[Place]:
+        """The places that its edges name, and those of the runs it reads from."""
+        found = self.live.places
+        for reading in self.readings:
+            found |= reading.edges.places | reading.run.places
+        return found
 
 
 # ---------------------------------------------------------------- metrics: one number per prompt

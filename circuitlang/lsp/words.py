@@ -165,7 +165,7 @@ OTHER_CALLS = {
     "last": ("(label)", "the last token of a label's span"),
     "independence": ("(A, B)", "the p-value of a test that two runs' outputs are independent"),
     "copies": ("(head, words)", "the share of words that a head's OV circuit copies"),
-    "path_effect": ("(A, R)", "the effect of the paths from A to R alone"),
+    "path_effect": ("(A, R)", "F(M) less F where R reads what paths from A bring, ablated"),
     "curve": ("(scores)", "the score against the size of the circuit"),
 }
 ABLATION_CALLS = {
@@ -195,6 +195,7 @@ NAMED_ARGUMENTS = {
         "steps": "how many additions a chain has (10 when it is not said)",
         "width": "how many additions each step tries (10 when it is not said)",
     },
+    "path_effect": {"through": "the nodes that pass a change on (`mlps` when it is not said)"},
     "search": {"budget": "how many members are tried (100 when it is not said)"},
     "circuits": {
         "sampler": 'how circuits are drawn: `"paths"` from input to logits (when it is not said), '

@@ -200,7 +200,7 @@ def _outcomes(
     attention = tuple(Attention(head, everywhere, everywhere) for head in watched.heads)
     spots = [Spot(p, node) for node in (None, *watched.nodes) for p in positions]
     reads = Reads(tuple(Read(spot, None) for spot in spots), attention)
-    distinct = tuple(dict.fromkeys(runs))
+    distinct = tuple(dict.fromkeys(one for run in runs for one in run.with_readings))
     plan = compile_program(program(distinct, dict.fromkeys(distinct, reads), prompts), switches)
     layouts = Layouts(model.device, model.dtype)
     found = {}

@@ -43,6 +43,7 @@ from circuitlang.language.spec import (
     Metric,
     MetricOperation,
     ModelReference,
+    Reading,
     Run,
     TokenScore,
     TopToken,
@@ -201,6 +202,23 @@ def live_sets(graph: Architecture, rng: random.Random) -> list[EdgeSet]:
     ]
 
 
+def reading_runs(runs: list[Run], graph: Architecture, rng: random.Random) -> list[Run]:
+    """Runs in which some receivers, at some positions, read what they do in other runs, and runs
+    that read from these."""
+
+    def into(number: int) -> EdgeSet:
+        chosen = rng.sample(graph.receivers, number)
+        return uniform(sum(graph.entering(receiver) for receiver in chosen))
+
+    found: list[Run] = []
+    for _ in range(4):
+        run, *others = rng.sample([*runs, *found], 3)
+        edges = [into(rng.randint(1, 8)), into(2).at(rng.choice(PLACES))]
+        readings = tuple(Reading(*pair) for pair in zip(edges, others, strict=True))
+        found.append(replace(run, readings=readings))
+    return found
+
+
 def workload(model: ModelReference, rng: random.Random) -> dict[Run, list[Metric]]:
     """Requests for runs of two ablations, some with everything read from them."""
     graph = architecture(model.shape)
@@ -208,6 +226,7 @@ def workload(model: ModelReference, rng: random.Random) -> dict[Run, list[Metric
     first, second = rng.sample(ABLATIONS, 2)
     runs = [Run(model, "task", first, live) for live in live_sets(graph, rng)]
     runs += [replace(run, ablation=second) for run in runs[::5]]
+    runs += reading_runs(runs, graph, rng)
     smooth = smooth_metrics(whole, rng.choice(runs))
     requests = {run: [smooth[0], *JUMPING] for run in (whole, *runs)}
     for run in rng.sample(runs, 5):
@@ -297,15 +316,17 @@ def test_numbers_are_the_reference_executors(tiny, family, plans):
 def with_model(requests, model: ModelReference):
     """The same requests of another model."""
 
+    def of(run: Run) -> Run:
+        readings = tuple(replace(one, run=of(one.run)) for one in run.readings)
+        return replace(run, model=model, readings=readings)
+
     def metric(one: Metric) -> Metric:
         if isinstance(one.expression, Divergence):
-            compared = replace(one.expression.reference, model=model)
+            compared = of(one.expression.reference)
             return replace(one, expression=replace(one.expression, reference=compared))
         return one
 
-    return {
-        replace(r, model=model): [metric(m) for m in metrics] for r, metrics in requests.items()
-    }
+    return {of(run): [metric(m) for m in metrics] for run, metrics in requests.items()}
 
 
 # ---------------------------------------------------------------- every pass, on and off

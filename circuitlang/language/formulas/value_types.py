@@ -57,6 +57,7 @@ NAMES: dict[str, Type] = {
 }
 FUNCTIONS: dict[str, tuple[tuple[Type, ...], Type]] = {
     "F": (("edges",), "number"),
+    "path_effect": (("nodes", "nodes"), "number"),
     "size": (("edges",), "number"),
     "edges": (("edges",), Many("edges")),
     "nodes": (("edges",), "nodes"),

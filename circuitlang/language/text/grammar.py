@@ -44,7 +44,6 @@ LATER = {
     "pairs": INSTEAD_OF_PROMPTS,
     "dla": _DIRECT,
     "copies": "claim what the head looks at and writes: `attends(h, END, IO)`, `direct(M, h)`",
-    "path_effect": "`drop(M, A -> R)` takes out the edges alone; with the MLPs between, draw them",
     "independence": "`agreement(M - C, d)` is the share of prompts within d of the model",
     "curve": 'claim of each circuit: `faithfulness(edges_from("scores.json", top = 200))`',
 }
