@@ -21,7 +21,7 @@ from circuitlang.compiler.draws import at_draw, per_draw
 from circuitlang.compiler.passes import ALL
 from circuitlang.compiler.wiring import wiring
 from circuitlang.language.graph.architecture import INPUT, LOGITS, Architecture, Node
-from circuitlang.language.graph.edges import NOTHING, EdgeSet, uniform
+from circuitlang.language.graph.edges import NOTHING, uniform
 from circuitlang.language.prompt import Prompt, PromptSet
 from circuitlang.language.spec import (
     Ablation,
@@ -33,7 +33,6 @@ from circuitlang.language.spec import (
     TopToken,
 )
 from circuitlang.language.text.syntax import RELATIONS
-from circuitlang.runtime import reference
 from circuitlang.runtime.ablation import Ablations, token_tensor
 from circuitlang.runtime.means import Averages
 from circuitlang.runtime.measure import check_prompts, explained_memory

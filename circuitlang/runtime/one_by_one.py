@@ -137,7 +137,14 @@ class Chunk:
         read = watched(metric.expression for metric in metrics)
         positions = self.order.positions(run, self.prompts)
         full = execute_one(
-            self.model, self.prompts, run, self.ablations, ablated, positions, read.heads, read.nodes
+            self.model,
+            self.prompts,
+            run,
+            self.ablations,
+            ablated,
+            positions,
+            read.heads,
+            read.nodes,
         )
         return Outcome(full.positions, full.logits, full.patterns, full.lens)
 

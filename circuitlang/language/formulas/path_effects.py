@@ -31,7 +31,9 @@ USAGE = "write `path_effect(A, R)`, with `through = ...` for other nodes than th
 
 def path_effect(ev: Evaluator, e: syntax.Call, env: Environment) -> Numbers:
     if len(e.arguments) != 2 or e.generator is not None:
-        raise ev.fail("CL105", "`path_effect` takes where paths begin and where they end.", e, USAGE)
+        raise ev.fail(
+            "CL105", "`path_effect` takes where paths begin and where they end.", e, USAGE
+        )
     wrong = next((value for name, value in e.named if name != "through"), None)
     if wrong is not None or len(e.named) > 1:
         raise ev.fail("CL105", "`path_effect` takes `through` once and no other name.", e, USAGE)
