@@ -20,6 +20,7 @@ from circuitlang.language.spec import (
     Divergence,
     Each,
     Formula,
+    Independence,
     Mean,
     Measurement,
     MemberShare,
@@ -78,6 +79,8 @@ def parts(form: Any) -> Iterator[Any]:
             yield search.first
         case Quantified() | MemberShare():
             yield from (formula for _, formula in form.members)
+        case Independence(one, other):
+            yield from (Mean(one), Mean(other))
         case Operation(_, operands):
             yield from operands
         case Aggregate(_, body, _):

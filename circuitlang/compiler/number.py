@@ -107,7 +107,14 @@ class _Run:
             for i in [self.graph.program.segment_of(position)]
         )
         outputs = tuple(o for read in self.request.outputs for o in self._outputs(*read))
-        return Final(residuals, patterns, outputs)
+        return Final(residuals, patterns, outputs, tuple(self._early()))
+
+    def _early(self) -> Iterator[tuple[int, int]]:
+        """The sum of what nodes up to block 0 write, where it is read."""
+        count = self.wiring.first(1)
+        for position in bits(self.request.early):
+            segment = self.graph.program.segment_of(position)
+            yield position, self._read(segment, (1 << count) - 1, count)
 
     def _outputs(self, sender: int, positions: int) -> Iterator[tuple[int, int, int]]:
         for i in self.segments:

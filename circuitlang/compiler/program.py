@@ -61,7 +61,7 @@ class Request:
 
     `positions` is a bit mask: where the logits are read. `heads` are (layer, head, query
     positions) whose attention is read, `outputs` (sender, positions) of nodes whose own output is.
-    Each of `readings` has the receivers, as bits in each segment, that read what they do in an
+    `early` is a bit mask: where the stream after block 0 is. Each of `readings` has the receivers, as bits in each segment, that read what they do in an
     other request, by number; the last that has a receiver counts.
     """
 
@@ -71,6 +71,7 @@ class Request:
     heads: tuple[tuple[int, int, int], ...]
     outputs: tuple[tuple[int, int], ...] = ()
     readings: tuple[tuple[tuple[int, ...], int], ...] = ()
+    early: int = 0
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,7 @@ def program(runs: Sequence[Run], reads: Mapping[Run, Reads], prompts: Sequence[P
             tuple(
                 (tuple(receivers[s.start] for s in segments), other) for receivers, other in found
             ),
+            sum(1 << position for position in reads[run].early),
         )
         for run, row, found in zip(runs, rows, read, strict=True)
     )

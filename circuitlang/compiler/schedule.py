@@ -107,7 +107,8 @@ class _Fuse:
         yield from self._bundles(by_kind.get("bundle", []))
         for kind in ("out", "mlp", "mix", "delta", "minus", "excess"):
             yield from self._batches(kind, by_kind.get(kind, []))
-        read = {n for final in self.form.graph.finals for _, n in final.residuals}
+        finals = self.form.graph.finals
+        read = {n for final in finals for _, n in (*final.residuals, *final.early)}
         inputs = [n for n in sorted(read) if self.values[n].kind == "input"]
         yield from self._batches("input", inputs)
 

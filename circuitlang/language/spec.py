@@ -154,20 +154,35 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Lens:
+    """How a node's output becomes logits.
+
+    `norm` is "own", the final norm of the output itself (the logit lens; nostalgebraist 2020),
+    "frozen", the final norm with the scale of the run's last residual there, so that what nodes
+    write adds up to the logits before any soft-cap, output biases apart, or "none", no norm and no
+    soft-cap (direct logit attribution; Wang et al. 2022, footnote 1). "copied" is not about the
+    output: the head's values and output weights applied to the stream after block 0, in the norm
+    of block 1 (the copy score; Wang et al. 2022, section 3.1).
+    """
+
+    node: Node
+    norm: str = "own"
+
+
+@dataclass(frozen=True)
 class TokenScore:
     """`logit`, `logprob`, `prob` or `rank` of a named token set at one position.
 
     prob sums over the set, logprob is its logsumexp, rank is the best (lowest) rank in the
-    set counted from 0; logit of several tokens needs `pool` "mean" or "max". With `node` the
-    logits are what the final norm and the unembedding make of that node's own output there
-    (the logit lens; nostalgebraist 2020), not of the whole residual stream.
+    set counted from 0; logit of several tokens needs `pool` "mean" or "max". With `lens` the
+    logits are those of a node's own output there, not of the whole residual stream.
     """
 
     kind: str
     tokens: str
     position: Position
     pool: str | None = None
-    node: Node | None = None
+    lens: Lens | None = None
 
 
 @dataclass(frozen=True)
@@ -201,6 +216,22 @@ class AttentionScore:
 
 
 @dataclass(frozen=True)
+class CopyScore:
+    """The share of the place's tokens that are among the `among` likeliest copies of themselves.
+
+    What `head` would write there if it attended to the token alone, read through `Lens("copied")`.
+    """
+
+    head: Node
+    place: Place
+    among: int = 5
+
+    @property
+    def lens(self) -> Lens:
+        return Lens(self.head, "copied")
+
+
+@dataclass(frozen=True)
 class TopToken:
     """1 where the most likely next token at `position` belongs to the named token set."""
 
@@ -222,7 +253,14 @@ class MetricConstant:
 
 
 MetricExpression = (
-    TokenScore | Divergence | Loss | AttentionScore | TopToken | MetricOperation | MetricConstant
+    TokenScore
+    | Divergence
+    | Loss
+    | AttentionScore
+    | CopyScore
+    | TopToken
+    | MetricOperation
+    | MetricConstant
 )
 
 
@@ -374,7 +412,16 @@ class Quantified:
     counterexamples: tuple[str, ...] = ()
 
 
-Formula = Comparison | Within | Both | Quantified
+@dataclass(frozen=True)
+class Independence:
+    """That two numbers do not depend on each other over the prompts, tested at `level`."""
+
+    one: Measurement
+    other: Measurement
+    level: float
+
+
+Formula = Comparison | Within | Both | Quantified | Independence
 
 
 # ---------------------------------------------------------------- statements

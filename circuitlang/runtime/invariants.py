@@ -25,6 +25,7 @@ from circuitlang.language.graph.edges import NOTHING, uniform
 from circuitlang.language.prompt import Prompt, PromptSet
 from circuitlang.language.spec import (
     Ablation,
+    CopyScore,
     Metric,
     MetricExpression,
     MetricOperation,
@@ -207,7 +208,10 @@ class _Check:
         """Edges that lead nowhere, neither to the logits nor to a node that is watched."""
         graph = self.model.architecture
         dead = dead_ends(graph, circuit.live.reach)
-        for node in self.watched.heads | (self.watched.nodes - {INPUT}):
+        looked_at = {lens.node for lens in self.watched.lenses if lens.norm != "copied"}
+        if any(lens.norm == "copied" for lens in self.watched.lenses):
+            looked_at.update(graph.senders[: wiring(graph.shape).first(1)])
+        for node in self.watched.heads | (looked_at - {INPUT}):
             for receiver in graph.receivers_of(node):
                 dead &= ~graph.entering(receiver)
         return dead
@@ -247,9 +251,9 @@ class _Check:
                 {},
                 self.positions,
                 self.watched.heads,
-                self.watched.nodes,
+                self.watched.lenses,
             )
-            found.append(Outcome(full.positions, full.logits, full.patterns, full.lens))
+            found.append(Outcome(full.positions, full.logits, full.patterns, full.lenses))
         return found
 
     def _unhooked(self, ablation: Ablation | None) -> Outcome:
@@ -264,8 +268,8 @@ class _Check:
         sides = [side for side in (self.prompts[cut:], self.prompts[:cut]) if side]
         parts = [outcome for side in sides for outcome in self.execute(side, [run])][::-1]
         patterns = {h: torch.cat([p.patterns[h] for p in parts]) for h in self.watched.heads}
-        lens = {n: torch.cat([p.lens[n] for p in parts]) for n in self.watched.nodes}
-        return Outcome(self.positions, torch.cat([p.logits for p in parts]), patterns, lens)
+        shown = {x: torch.cat([p.lenses[x] for p in parts]) for x in self.watched.lenses}
+        return Outcome(self.positions, torch.cat([p.logits for p in parts]), patterns, shown)
 
     # ------------------------------------------------------------ comparing
 
@@ -290,7 +294,7 @@ class _Check:
     def _evaluable(self, metric: Metric, outcomes: Iterable[Outcome]) -> bool:
         read = watched([metric.expression])
         return all(
-            read.heads <= outcome.patterns.keys() and read.nodes <= outcome.lens.keys()
+            read.heads <= outcome.patterns.keys() and read.lenses <= outcome.lenses.keys()
             for outcome in outcomes
         )
 
@@ -303,8 +307,8 @@ class _Check:
 def _prompts(outcome: Outcome, part: slice) -> Outcome:
     """The outcome for some of its prompts."""
     patterns = {head: pattern[part] for head, pattern in outcome.patterns.items()}
-    lens = {node: logits[part] for node, logits in outcome.lens.items()}
-    return Outcome(outcome.positions, outcome.logits[part], patterns, lens)
+    shown = {lens: logits[part] for lens, logits in outcome.lenses.items()}
+    return Outcome(outcome.positions, outcome.logits[part], patterns, shown)
 
 
 def _tokens_of(ablation: Ablation) -> str:
@@ -316,7 +320,7 @@ def jumps(expression: MetricExpression) -> bool:
     """Whether an arbitrarily small change of the logits can change the metric by a step."""
     if isinstance(expression, MetricOperation):
         return expression.operator in RELATIONS or any(map(jumps, expression.operands))
-    return isinstance(expression, TopToken) or (
+    return isinstance(expression, TopToken | CopyScore) or (
         isinstance(expression, TokenScore) and expression.kind == "rank"
     )
 

@@ -17,7 +17,7 @@ from circuitlang.compiler.collect import Requests, reference_runs
 from circuitlang.language.graph.architecture import Architecture, Node
 from circuitlang.language.graph.edges import EdgeSet, Layout
 from circuitlang.language.prompt import Prompt, PromptSet
-from circuitlang.language.spec import Ablation, Metric, Run
+from circuitlang.language.spec import Ablation, Lens, Metric, Run
 from circuitlang.runtime import reference
 from circuitlang.runtime.ablation import Ablations, Values, token_tensor
 from circuitlang.runtime.metrics import Evaluation, Vector, positions_read, watched
@@ -144,9 +144,9 @@ class Chunk:
             ablated,
             positions,
             read.heads,
-            read.nodes,
+            read.lenses,
         )
-        return Outcome(full.positions, full.logits, full.patterns, full.lens)
+        return Outcome(full.positions, full.logits, full.patterns, full.lenses)
 
 
 def execute_one(
@@ -157,7 +157,7 @@ def execute_one(
     ablated: dict[Ablation, Values],
     positions: Sequence[int],
     heads: Iterable[Node] = (),
-    nodes: Iterable[Node] = (),
+    lenses: Iterable[Lens] = (),
     kept: Container[int] = (),
 ) -> Outcome:
     """One run on prompts of one length, the runs that it reads from before it.
@@ -181,7 +181,7 @@ def execute_one(
         None if run.ablation is None else ablated[run.ablation],
         positions,
         heads,
-        nodes,
+        lenses,
         given,
         kept,
     )

@@ -13,6 +13,7 @@ from circuitlang.language.prompt import Prompt, PromptSet
 from circuitlang.language.source import Span
 from circuitlang.language.spec import (
     AttentionScore,
+    CopyScore,
     Divergence,
     Loss,
     Measurement,
@@ -52,6 +53,8 @@ def _of_metric(e: MetricExpression) -> tuple[tuple[Position, Need], ...]:
             )
         case Loss(place):
             return tuple((p, Need.BEFORE) for p in place.positions)
+        case CopyScore(place=place):
+            return tuple((p, Need.NOTHING) for p in place.positions)
         case AttentionScore(_, query, key):
             return tuple((p, Need.NOTHING) for p in query.positions + key.positions)
         case MetricOperation(_, operands):
