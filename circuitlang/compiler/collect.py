@@ -37,6 +37,7 @@ from circuitlang.language.spec import (
     Within,
 )
 
+KL_FROM_M = "KL from M"
 Requests = Mapping[Run, Sequence[Metric]]
 
 
@@ -194,6 +195,9 @@ def collect(forms: Iterable[Formula | Number], token_sets: Mapping[str, Iterable
             setting = _setting(m)
             key = (setting.whole, setting.floor, setting.metric)
             settings.setdefault(key, setting)
+        beside = beside_the_mean(form)
+        if beside is not None:
+            add(*beside)
     floored = {(s.whole, s.metric) for s in settings.values() if s.floor is not None}
     kept = tuple(
         s for s in settings.values() if s.floor is not None or (s.whole, s.metric) not in floored
@@ -206,6 +210,27 @@ def collect(forms: Iterable[Formula | Number], token_sets: Mapping[str, Iterable
             add(setting.whole, accuracy[setting.whole.task])
     ordered = {run: tuple(metrics) for run, metrics in requests.items()}
     return Needed(ordered, kept, accuracy)
+
+
+def beside_the_mean(form: Formula | Number) -> tuple[Run, Metric] | None:
+    """What is measured of the one run that a comparison sets against M: how far it is from M.
+
+    A mean over prompts can agree where single predictions do not.
+    """
+    if not isinstance(form, Comparison | Within):
+        return None
+    found = dict.fromkeys(m.run for m in measurements(form) if m.rows == Rows())
+    others = [r for r in found if r.live not in (r.floor, uniform(_everything(r)))]
+    whole = [r for r in found if r.live == uniform(_everything(r)) and not r.readings]
+    if len(others) != 1 or len(whole) != 1 or others[0].task != whole[0].task:
+        return None
+    if others[0].model != whole[0].model or others[0].readings:
+        return None
+    return others[0], Metric(KL_FROM_M, Divergence(whole[0]), True)
+
+
+def _everything(run: Run) -> int:
+    return architecture(run.model.shape).everything
 
 
 def _setting(m: Measurement) -> Setting:

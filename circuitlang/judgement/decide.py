@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from circuitlang.compiler.collect import beside_the_mean
 from circuitlang.judgement.contrast import (
     Unsupported,
     classify,
@@ -183,6 +184,10 @@ def _judged(
         decision = Decision(NOT_RUN, reason="its search was not run")
     else:
         decision = decide(claim.formula, estimator, target, alpha)
+    beside = beside_the_mean(claim.formula)
+    if beside is not None and beside in estimator.sample.values:
+        far = (beside[1].name, float(estimator.sample.values[beside].mean()))
+        decision = replace(decision, companions=(*decision.companions, far))
     reason = _why_invalid(claim, preconditions, broken)
     if reason:
         decision = replace(

@@ -1,9 +1,11 @@
 """Whether two numbers depend on each other over the prompts: HSIC, by permutation.
 
-The Hilbert-Schmidt independence criterion (Gretton et al. 2007) with Gaussian kernels, of which the
-width is the median distance between a number of one run and one of the other, as Shi et al. (2024)
-test whether what a circuit leaves out says anything about what the model does. Dependence can be
-shown, independence cannot: a claim of it ends as `fails` or `survived`.
+The Hilbert-Schmidt independence criterion (Gretton et al. 2007) with Gaussian kernels as wide as the
+median distance between two prompts' numbers, with which Shi et al. (2024) test whether what a
+circuit leaves out says anything about what the model does. (Their code has one width for both, the
+median distance between a number of one run and one of the other; it sees nothing where the two
+differ in scale.) Dependence can be shown, independence cannot: a claim of it ends as `fails` or
+`survived`.
 """
 
 from __future__ import annotations
@@ -59,7 +61,9 @@ class Independent:
     @cached_property
     def found(self) -> Dependence:
         sample = self.estimator.sample
-        noise = [NOISE_FACTOR * sample.noise[m.metric] for m in (self.formula.one, self.formula.other)]
+        noise = [
+            NOISE_FACTOR * sample.noise[m.metric] for m in (self.formula.one, self.formula.other)
+        ]
         return dependence(*self._vectors, seed=sample.seed, noise=max(noise))
 
     @property
@@ -105,13 +109,12 @@ def dependence(one: Vector, other: Vector, *, seed: int, noise: float = 0.0) -> 
     The p-value counts the sample itself as one of the permutations, which keeps the test's level.
     Numbers that vary by no more than `noise` depend on nothing: 0 with p-value 1.
     """
-    width = float(np.median(np.abs(one[:, None] - other[None, :])))
-    first, second = _centred(one, width), _kernel(other, width)
-    own = float((first * _kernel(one, width)).sum() * (_centred(other, width) * second).sum())
+    if min(np.ptp(one), np.ptp(other)) <= noise:
+        return Dependence(0.0, 0.0, 1.0)
+    first, second = _centred(_kernel(one)), _kernel(other)
+    own = float((first * first).sum() * (_centred(second) ** 2).sum())
     size = len(one) ** 2
     statistic = float((first * second).sum()) / size
-    if own <= 0 or min(np.ptp(one), np.ptp(other)) <= noise:
-        return Dependence(0.0, 0.0, 1.0)
     draw = np.random.default_rng(seed)
     reached = 1
     for _ in range(PERMUTATIONS):
@@ -121,13 +124,15 @@ def dependence(one: Vector, other: Vector, *, seed: int, noise: float = 0.0) -> 
     return Dependence(statistic, statistic * size / own**0.5, reached / (PERMUTATIONS + 1))
 
 
-def _kernel(numbers: Vector, width: float) -> Vector:
-    squared = (numbers[:, None] - numbers[None, :]) ** 2
-    return np.exp(-squared / (2 * max(width, np.finfo(float).tiny) ** 2))
+def _kernel(numbers: Vector) -> Vector:
+    """Of numbers of which most are equal, the width is the median of the other distances."""
+    distances = np.abs(numbers[:, None] - numbers[None, :])
+    pairs = distances[np.triu_indices(len(numbers), 1)]
+    width = float(np.median(pairs)) or float(np.median(pairs[pairs > 0]))
+    return np.asarray(np.exp(-((distances / width) ** 2) / 2))
 
 
-def _centred(numbers: Vector, width: float) -> Vector:
-    """The kernel matrix with mean 0 in every row and column."""
-    kernel = _kernel(numbers, width)
+def _centred(kernel: Vector) -> Vector:
+    """The matrix with mean 0 in every row and column."""
     rows = kernel.mean(0, keepdims=True)
     return np.asarray(kernel - rows - rows.T + kernel.mean())

@@ -169,7 +169,8 @@ OTHER_CALLS = {
     "last": ("(label)", "the last token of a label's span"),
     "independence": ("(A, B)", "the p-value of a test that two runs' outputs are independent"),
     "path_effect": ("(A, R)", "F(M) less F where R reads what paths from A bring, ablated"),
-    "curve": ("(scores)", "the score against the size of the circuit"),
+    "cpr": ('("scores.json")', "the area under the recovered share, over MIB's sizes (1 is ideal)"),
+    "cmd": ('("scores.json")', "the area between the recovered share and 1, over MIB's sizes"),
 }
 ABLATION_CALLS = {
     "resample": ("(corruption)", "an edge outside the set carries its value on that corruption"),
@@ -198,6 +199,7 @@ NAMED_ARGUMENTS = {
         "steps": "how many additions a chain has (10 when it is not said)",
         "width": "how many additions each step tries (10 when it is not said)",
     },
+    **{f: {"scores": '`"absolute"` ranks edges by size of score'} for f in ("cpr", "cmd")},
     "dla": {"norm": "`frozen`: the scale that the run's last residual has; `none`: no norm"},
     "path_effect": {"through": "the nodes that pass a change on (`mlps` when it is not said)"},
     "search": {"budget": "how many members are tried (100 when it is not said)"},

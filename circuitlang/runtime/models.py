@@ -103,7 +103,8 @@ class LoadedModel:
             part, whole = (x - x.mean(-1, keepdim=True) for x in (part, whole))
         eps = next(e for e in map(vars(norm).get, ("eps", "variance_epsilon")) if e is not None)
         spread = (whole.square().mean(-1, keepdim=True) + eps).sqrt()
-        return (part / spread * weight).to(self.dtype)
+        found: Tensor = part / spread * weight
+        return found.to(self.dtype)
 
     def copied(self, head: Node, stream: Tensor) -> Tensor:
         """What `head` writes for a token it attends to alone: value bias and output weights

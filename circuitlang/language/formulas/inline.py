@@ -207,7 +207,7 @@ class _Expansion:
         return self.walk(body, context, bound | taken, (*stack, measure.name))
 
 
-MEASURED = ("F", "path_effect", "independence")
+MEASURED = ("F", "path_effect", "independence", "cpr", "cmd")
 """What gives a number in the context of its words, and takes those of the context around it."""
 
 

@@ -232,19 +232,18 @@ class MetricBuilder:
                 written,
                 f"claim what the head writes: `lens_rank({head} @ END, answer)`",
             )
-        place = value.members[0].place or Place((Position(END),))
-        for position in place.positions:
+        places = [m.place or Place((Position(END),)) for m in value.members]
+        positions = tuple(dict.fromkeys(p for place in places for p in place.positions))
+        for position in positions:
             self.ev.runs.check_label(position, self.context.task, written)
-        return CopyScore(head, place)
+        return CopyScore(head, Place(positions))
 
     def one_head(self, value: Any, written: Expression, e: syntax.Call) -> Node:
-        single = isinstance(value, Nodes) and len(value.members) == 1
-        if single and value.members[0].node.kind == "head":
-            found: Node = value.members[0].node
+        nodes = list({m.node for m in value.members}) if isinstance(value, Nodes) else []
+        if len(nodes) == 1 and nodes[0].kind == "head":
+            found: Node = nodes[0]
             return found
-        what = kind(value)
-        if isinstance(value, Nodes):
-            what = str(value.members[0].node) if single else f"{len(value.members)} nodes"
+        what = kind(value) if not nodes else f"{len(nodes)} nodes" if nodes[1:] else str(nodes[0])
         raise self.fail(
             "CL106",
             f"`{e.name.text}` needs one head, not {what}.",

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from circuitlang.language.formulas.numbers import operation
-from circuitlang.language.formulas.values import Located, Nodes, Numbers
+from circuitlang.language.formulas.values import Located, Nodes
 from circuitlang.language.graph import sets
 from circuitlang.language.graph.architecture import Architecture
 from circuitlang.language.graph.edges import EdgeSet, uniform
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 USAGE = "write `path_effect(A, R)`, with `through = ...` for other nodes than the MLPs"
 
 
-def path_effect(ev: Evaluator, e: syntax.Call, env: Environment) -> Numbers:
+def path_effect(ev: Evaluator, e: syntax.Call, env: Environment) -> Any:
     if len(e.arguments) != 2 or e.generator is not None:
         raise ev.fail(
             "CL105", "`path_effect` takes where paths begin and where they end.", e, USAGE

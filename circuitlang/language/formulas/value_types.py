@@ -57,6 +57,7 @@ NAMES: dict[str, Type] = {
 }
 FUNCTIONS: dict[str, tuple[tuple[Type, ...], Type]] = {
     "F": (("edges",), "number"),
+    **dict.fromkeys(("cpr", "cmd"), (("text",), "number")),
     "path_effect": (("nodes", "nodes"), "number"),
     "size": (("edges",), "number"),
     "edges": (("edges",), Many("edges")),

@@ -41,7 +41,6 @@ INSTEAD_OF_PROMPTS = "give each prompt a random other one: `F(C on x under donor
 # What this version does not run, and what says something near it.
 LATER = {
     "pairs": INSTEAD_OF_PROMPTS,
-    "curve": 'claim of each circuit: `faithfulness(edges_from("scores.json", top = 200))`',
 }
 RESERVED = frozenset(
     STATEMENTS
