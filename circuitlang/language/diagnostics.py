@@ -10,6 +10,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from circuitlang.language.source import Span
 
@@ -140,9 +141,13 @@ def shallow(diagnostics: Diagnostics, span: Span) -> Iterator[None]:
 
 @dataclass
 class Diagnostics:
-    """Collects findings in the order of the text; the same finding is kept once."""
+    """Collects findings in the order of the text; the same finding is kept once.
+
+    `read` are the files that the text was read with, and the SHA-256 of what they held.
+    """
 
     found: list[Diagnostic] = field(default_factory=list)
+    read: dict[Path, str] = field(default_factory=dict, repr=False, compare=False)
     _said: set[_Said] = field(default_factory=set, repr=False, compare=False)
     _known: int = field(default=0, repr=False, compare=False)
 

@@ -149,6 +149,7 @@ def run_forms(
 
 def claim_form(result: ClaimResult) -> ClaimForm:
     d, expected = result.decision, result.expectation or (None, None)
+    members = tuple(_members(d))
     return ClaimForm(
         name=result.name,
         kind=result.kind,  # type: ignore[arg-type]
@@ -173,11 +174,13 @@ def claim_form(result: ClaimResult) -> ClaimForm:
         reason=d.reason or d.power_note,
         worst=d.worst,
         failed=d.failed,
-        members=tuple(_members(d)),
+        members=members,
         companions=dict(d.companions),
         looked_at=d.looked_at,
         fragile=_is_fragile(d),
         counterexample=d.counterexample,
+        noise=d.noise,
+        member_count=len(members),
     )
 
 
@@ -224,6 +227,8 @@ def report_forms(item: ReportItem, numbers: Iterable[NumberEstimate]) -> Iterabl
             high=number.high,
             n=number.n,
             method=number.method,
+            level=number.level,
+            noise=number.noise,
         )
 
 

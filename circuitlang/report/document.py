@@ -184,6 +184,10 @@ class ClaimForm(Form):
     counterexample: str | None = Field(
         default=None, description="the simplest member known to refute the claim, as a spec says it"
     )
+    noise: float | None = Field(
+        default=None, description="how far the numeric noise of its metrics can move the value"
+    )
+    member_count: int = Field(default=0, description="how many members it has, listed or not")
 
 
 class ReportForm(Form):
@@ -195,6 +199,10 @@ class ReportForm(Form):
     high: float | None
     n: int
     method: str
+    level: float | None = Field(default=None, description="two-sided confidence of low..high")
+    noise: float | None = Field(
+        default=None, description="how far the numeric noise of its metrics can move the value"
+    )
 
 
 class PreconditionForm(Form):

@@ -98,8 +98,8 @@ def _claims(document: CheckDocument) -> Table:
 
 def _method(claim: ClaimForm) -> str:
     """`exact` numbers need no method; of a quantifier over prompts, how many it looked at."""
-    if claim.n == 1 and len(claim.members) > 1:
-        return f"each of {len(claim.members)} prompts"
+    if claim.n == 1 and claim.member_count > 1:
+        return f"each of {claim.member_count} prompts"
     return (
         "no spread"
         if claim.low is not None and claim.low == claim.high and "bootstrap" in claim.method
@@ -131,7 +131,7 @@ def explanation(claim: ClaimForm) -> str:
         said.append(_which(claim))
     if claim.failed:
         shown = ", ".join(claim.failed[:6]) + (", ..." if len(claim.failed) > 6 else "")
-        said.append(f"{len(claim.failed)} of {len(claim.members)} fail: {shown}")
+        said.append(f"{len(claim.failed)} of {claim.member_count} fail: {shown}")
     elif claim.reason and (claim.verdict == "survived" or not claim.ok):
         said.append(claim.reason)
     if claim.n_to_decide:
@@ -170,7 +170,7 @@ def claim_text(claim: ClaimForm) -> str:
 def _which(claim: ClaimForm) -> str:
     """Which member of a quantifier or conjunction the row shows."""
     which = "the worst" if claim.verdict != "holds" else "the nearest to the threshold"
-    return f"shown is {claim.worst}, {which} of {len(claim.members)}"
+    return f"shown is {claim.worst}, {which} of {claim.member_count}"
 
 
 def _reports(document: CheckDocument) -> Table:
