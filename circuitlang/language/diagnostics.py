@@ -97,6 +97,17 @@ TITLES = {
     "CL520": "a token id that the model does not have",
     "CL601": "stored runs that cannot be used",
     "CL602": "a model that only the reference executor runs",
+    "CL711": "a lock that is not there",
+    "CL712": "a lock that cannot be read",
+    "CL713": "a lock with merge conflicts",
+    "CL714": "a lock of a later version",
+    "CL715": "a lock that was edited",
+    "CL716": "a lock that is out of date",
+    "CL717": "a preregistration after the fact",
+    "CL718": "a lock that cannot be written",
+    "CL719": "an option that a lock does not go with",
+    "CL720": "a lock of other versions",
+    "CL721": "a lock without results",
     "CL901": "a defect of this tool",
 }
 
