@@ -58,7 +58,9 @@ def changes(was: Facts, now: Facts) -> list[Change]:
     for name in was.models.keys() & now.models.keys():
         found += _of_model(name, was.models[name], now.models[name])
     for name in was.tasks.keys() & now.tasks.keys():
-        found += _of_prompts(was.tasks[name], now.tasks[name])
+        of_prompts = _of_prompts(was.tasks[name], now.tasks[name])
+        other = any(change.part == f"task {was.tasks[name].task}" for change in found)
+        found += [replace(change, follows=other) for change in of_prompts]
     if not found and was.plan and now.plan and was.plan != now.plan:
         found.append(Change("plan:", "other runs are needed", False))
     return found
