@@ -175,12 +175,14 @@ def test_every_flipped_byte_is_refused_or_says_the_same(bit: int) -> None:
     for place in range(len(WRITTEN)):
         data = bytearray(WRITTEN)
         data[place] ^= 1 << bit
-        try:
-            found = lock_of(bytes(data), "x")
-        except LockProblem as problem:
-            assert problem.code in ("CL712", "CL714", "CL715")
-        else:
-            assert found == lock()
+        assert outcome(bytes(data)) in ("CL712", "CL714", "CL715", lock())
+
+
+def outcome(data: bytes) -> Lock | str:
+    try:
+        return lock_of(data, "x")
+    except LockProblem as problem:
+        return problem.code
 
 
 @DRAWN
@@ -286,7 +288,10 @@ def test_a_full_disk_leaves_the_old_lock(tmp_path: Path, monkeypatch: Any) -> No
 
 
 def test_sealed_parts_are_those_of_the_lock_where_they_are_the_same() -> None:
-    parts = {"claim a": LockedPart(digest="sha256:1"), "claim b": meaning("claim b").parts["claim b"]}
+    parts = {
+        "claim a": LockedPart(digest="sha256:1"),
+        "claim b": meaning("claim b").parts["claim b"],
+    }
     known = {name: getattr(lock(), name) for name in Facts.model_fields}
     known["meaning"] = meaning().model_copy(update={"parts": parts})
     whole = lock(preregistered=Preregistered(**known, date=DAY, seal="sha256:5"))

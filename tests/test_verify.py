@@ -117,7 +117,9 @@ def test_what_exceeds_both_fails(locked: Path) -> None:
     assert (code, document.exit_code) == (1, 1)
     assert (found.status, found.exceeds, found.sampling_error) == ("differs", "both", 0.5)
     _, out, _ = invoke("verify", locked, "--stored")
-    assert re.search(r"claim strong: it differs by 9\.00: beyond numeric noise \(.*\) and samp", out)
+    assert re.search(
+        r"claim strong: it differs by 9\.00: beyond numeric noise \(.*\) and samp", out
+    )
     assert out.splitlines()[-1] == "1 of 5 numbers not confirmed"
 
 
@@ -126,7 +128,9 @@ def test_a_flip_is_the_first_thing_said(locked: Path) -> None:
     code, document = verified(locked)
     assert (code, of(document, "claim strong").status) == (1, "flipped")
     _, out, _ = invoke("verify", locked, "--stored")
-    assert out.startswith("VERDICT FLIPPED: claim strong was `undecided` and is `holds`; its number is")
+    assert out.startswith(
+        "VERDICT FLIPPED: claim strong was `undecided` and is `holds`; its number is"
+    )
     assert out.splitlines()[-1] == "1 of 5 numbers not confirmed, 1 verdict flipped"
 
 

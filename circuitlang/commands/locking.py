@@ -85,10 +85,11 @@ def _lock(file: Path, options: Options, as_json: bool) -> CheckDocument:
         outcome, written = locking.lock(file, options, bars)
     print_diagnostics_of(outcome.front.found)
     found = document(outcome, options, per_example=False)
+    if not as_json and outcome.measured is not None:
+        print_document(found, stdout())
     if outcome.lock is None:
         return found.model_copy(update={"exit_code": 2})
     if not as_json:
-        print_document(found, stdout())
         print(f"{'wrote' if written else 'unchanged:'} {lock_path(file)}")
     return found
 
