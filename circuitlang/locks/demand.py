@@ -20,6 +20,7 @@ from circuitlang.front import (
 from circuitlang.language.diagnostics import Diagnostics
 from circuitlang.language.models.find import Found, ModelNotFound, find
 from circuitlang.language.models.statement import Locate
+from circuitlang.language.resolve import load
 from circuitlang.lockfile.form import Lock, lock_path
 from circuitlang.lockfile.read import LockProblem, read_lock
 from circuitlang.locks.facts import facts_of
@@ -36,7 +37,9 @@ def add_problem(diagnostics: Diagnostics, problem: LockProblem) -> None:
 
 
 def read_for(spec: Path, diagnostics: Diagnostics) -> Lock | None:
-    """The lock beside a spec; what is wrong with it becomes an error."""
+    """The lock beside a spec; what is wrong with either becomes an error."""
+    if load(spec, diagnostics) is None:
+        return None
     try:
         return read_lock(lock_path(spec))
     except LockProblem as problem:
