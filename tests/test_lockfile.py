@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from circuitlang.language.graph.architecture import Shape
 from circuitlang.lockfile import Lock, LockProblem, lock_path, lock_text, read_lock, write_lock
 from circuitlang.lockfile.form import (
     Facts,
@@ -45,7 +47,7 @@ def lock(name: str = "small", **changed: Any) -> Lock:
         "models": {
             "toy": LockedModel(
                 reference="toy", title="toy", dtype="float32", bos=True, numerics="",
-                shape={"layers": 2, "parallel": False, "family": "gpt2"},
+                shape=asdict(Shape(2, 2, 1, 8, 4, 16, 32, family="gpt2", context=16)),
             )
         },
         "tasks": {
@@ -125,7 +127,12 @@ def test_hostile_text_survives(name: str, sentence: str) -> None:
         files={sentence: name},
         tool={name: sentence},
         meaning=LockedMeaning(
-            digest="d", json="{}", parts={sentence: LockedPart(digest="d", json='{"a":"\'"}')}
+            digest="d",
+            json="{}",
+            parts={
+                part: LockedPart(digest="d", json='{"a":"\'"}')
+                for part in (f"claim {name}", f"report {sentence}")
+            },
         ),
     )
     found = read(lock_text(written))
@@ -141,7 +148,8 @@ def test_json_stands_in_single_quotes_where_it_can() -> None:
     assert """json = '{"form":"claim a"}'""" in plain
     for text in ("it's", "a\x7fb", "a\u2028b"):
         part = LockedPart(digest="d", json=canonical({"form": text}).decode())
-        whole = meaning().model_copy(update={"parts": {"claim a": part}})
+        parts = {**meaning("report r").parts, "claim a": part}
+        whole = meaning().model_copy(update={"parts": parts})
         found = read(lock_text(lock(meaning=whole)))
         assert found.meaning.document["entries"]["claim a"] == {"form": text}
 
@@ -234,6 +242,10 @@ def resealed(change: dict[str, Any]) -> bytes:
     return tomlkit.dumps({**content, "seal": {"digest": seal_of(content)}}).encode()
 
 
+MODEL = tomllib.loads(lock_text(lock()))["models"]["toy"]
+SHAPE = MODEL["shape"]
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -244,6 +256,12 @@ def resealed(change: dict[str, Any]) -> bytes:
         {"meaning": {"digest": "d", "json": "{}", "parts": {"claim a": {"digest": "d"}}}},
         {"meaning": {"digest": "d", "json": "[" * 100_000, "parts": {}}},
         {"unheard": 1},
+        {"claims": {}},
+        {"results": False},
+        {"models": {"toy": MODEL | {"shape": SHAPE | {"layers": 10**9}}}},
+        {"models": {"toy": MODEL | {"shape": SHAPE | {"layers": "two"}}}},
+        {"models": {"toy": MODEL | {"shape": SHAPE | {"colour": 1}}}},
+        {"models": {"toy": MODEL | {"shape": {}}}},
     ],
     ids=lambda change: next(iter(change)),
 )

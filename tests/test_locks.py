@@ -458,3 +458,54 @@ def test_no_lock_says_where_it_was_made() -> None:
         text = lock_path(spec).read_text(encoding="utf-8")
         assert not any(path in text for path in home)
         assert isinstance(read_lock(lock_path(spec)), Lock)
+
+
+# ---------------------------------------------------------------- every kind of claim
+
+
+KINDS = """
+claim drawn:  forall K in random(subsets(nodes(M)), 5): F(M - K) <= 100
+claim found:  forall x in inputs(t): F(M on x) >= -100
+claim share:  most(50%) e in edges(a1.h0 -> logits): drop(M, e) >= -100
+claim many:   forall a in [patch, zero]: F(M - m1 under a) >= -100
+claim size:   size(M) >= 1
+report same:  [F(M), F(M)]
+counterexample found "ann likes tea. dan likes rice. ann likes"
+"""
+
+
+@pytest.mark.parametrize("settings", ["", "looks yes\n"])
+def test_every_kind_of_claim_is_locked_and_verified(tmp_path: Path, settings: str) -> None:
+    text = SPEC.replace("sample 12", "sample 16") + KINDS
+    spec = write(tmp_path, text.replace('spec small "1"\n', f'spec small "1"\n{settings}'))
+    code, _, err = invoke("lock", spec)
+    assert code in (0, 1), err
+    lock = read_lock(lock_path(spec))
+    assert set(lock.claims) == {"drawn", "found", "share", "many", "size"}
+    assert list(lock.reports["same"]) == ["F(M)", "F(M) (2)"]
+    assert lock.claims["found"].replayed == ("ann likes tea. dan likes rice. ann likes",)
+    again = [] if settings else ["--fresh"]  # with looks, noise depends on what was stored
+    assert invoke("lock", spec, *again)[1].splitlines()[-1] == f"unchanged: {spec}.lock"
+    code, out, err = invoke("verify", spec, "--json")
+    assert code == 0, err
+    assert {one["status"] for one in json.loads(out)["compared"]} == {"same"}
+    assert invoke("check", "--locked", spec)[0] in (0, 1)
+    assert table(invoke("check", "--frozen", spec)[1]) == table(invoke("check", spec)[1])
+
+
+def test_a_committed_lock_is_confirmed() -> None:
+    code, out, err = invoke("verify", ROOT / "specs" / "toy" / "first.circ")
+    assert code == 0, err
+    assert out.splitlines()[-1] == "5 numbers confirmed within numeric noise"
+
+
+def test_a_missing_spec_is_said_first(tmp_path: Path) -> None:
+    for command in (["check", "--locked"], ["check", "--frozen"], ["verify"], ["lock"]):
+        assert refused_without_help(*command, tmp_path / "nowhere.circ") == ["CL110"]
+        assert refused_without_help(*command, tmp_path) == ["CL110"]
+
+
+def refused_without_help(*arguments: object) -> list[str]:
+    code, out, err = invoke(*arguments)
+    assert (code, out) == (2, "")
+    return re.findall(r"^error\[(CL\d+)\]", err, re.MULTILINE)
