@@ -166,6 +166,8 @@ class _Reader:
             value = evaluator.definition(name, syntax.Name(tuple(name.split(".")), s.span), env)
         except Reject:
             return None
+        if isinstance(value, Edges):
+            uses = tuple(sorted((*uses, model_key(self.model.name))))
         return Entry(content=self._value(value), form=form, text=text, uses=uses)
 
     def _value(self, value: Any) -> Json:
@@ -196,6 +198,7 @@ class _Reader:
     def _claim(self, claim: Claim, s: syntax.Claim | syntax.Report) -> Entry:
         assert isinstance(s, syntax.Claim)
         written_out = self._written_out(s.formula)
+        context = [self._clause(c) for c in s.clauses if c.word != "over"]
         words = "".join(f" {clause(c)}" for c in s.clauses)
         expected = f" expect {claim.expect[0]}" if claim.expect else ""
         return Entry(
@@ -209,7 +212,7 @@ class _Reader:
             uses=self._claim_uses(s.formula, s.clauses, [claim.formula]),
             says=": ".join(filter(None, (claim.sentence, claim.expect and claim.expect[1])))
             or None,
-            terms=terms_of(written_out),
+            terms=terms_of(written_out, context),
         )
 
     def _report(self, report: ReportItem, s: syntax.Claim | syntax.Report) -> Entry:
@@ -228,7 +231,10 @@ class _Reader:
         )
 
     def _clauses(self, clauses: tuple[syntax.Clause, ...]) -> str:
-        return " ".join(sorted(clause(tidy(dissolved(c, self.lets.get))) for c in clauses))
+        return " ".join(sorted(map(self._clause, clauses)))
+
+    def _clause(self, c: syntax.Clause) -> str:
+        return clause(tidy(dissolved(c, self.lets.get)))
 
     def _claim_uses(self, e: Any, clauses: Any, forms: Iterable[Any]) -> tuple[str, ...]:
         """What is named, and what the formula's runs are made of though nothing names it."""
