@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from circuitlang.commands import deciding, exchange, text
+from circuitlang.commands import deciding, diff, exchange, text
 
 INTERRUPTED = 130
 
@@ -24,6 +24,7 @@ app.command()(deciding.check)
 app.command("eval")(deciding.evaluate)
 app.command()(text.lint)
 app.command()(text.fmt)
+app.command()(diff.diff)
 app.command()(text.show)
 app.command()(deciding.plan)
 app.command()(exchange.convert)

@@ -97,6 +97,11 @@ TITLES = {
     "CL520": "a token id that the model does not have",
     "CL601": "stored runs that cannot be used",
     "CL602": "a model that only the reference executor runs",
+    "CL701": "a comparison with git where there is none",
+    "CL702": "a revision that the repository does not have",
+    "CL703": "a file that the revision does not have",
+    "CL704": "a revision that cannot be read",
+    "CL705": "a lock whose meaning cannot be compared",
     "CL901": "a defect of this tool",
 }
 
