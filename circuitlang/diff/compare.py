@@ -118,14 +118,13 @@ class _Comparison:
             hidden = self._is_through_abbreviation(was, key, causes)
             failed = kind == "weakened" and _is_unmet(self._verdict(self.before, was))
             if causes and not failed and (hidden or key not in self.changed):
-                through = [c for c in causes if c in self.abbreviations] if hidden else causes
                 form = self._follows(was, key, kind)
-                for cause in through:
+                for cause in causes:
                     follows.setdefault(cause, []).append(form)
             else:
                 changes[key] = self._change(was, key, kind, causes, failed)
         for was, key in self.pairs.both:
-            if key not in changes and (was, key) not in self.differing:
+            if key not in changes:
                 changes |= {c.key: c for c in self._of_words(was, key)}
         for cause in follows:
             if cause not in changes:
@@ -160,7 +159,7 @@ class _Comparison:
         )
 
     def _of_words(self, was: str, key: str) -> Iterator[ChangeForm]:
-        """Of what means the same: another name, another sentence."""
+        """Another name, another sentence."""
         old, new = self.before.meaning.entries[was], self.pairs.new[key]
         if was == key and old.says == new.says:
             return
@@ -190,8 +189,9 @@ class _Comparison:
     # ------------------------------------------------------------ parts of a change
 
     def _text(self, entries: Mapping[str, Entry], key: str) -> str | None:
-        """None of what says more as details."""
-        return entries[key].text or None
+        """None of what is told in details."""
+        told_in_details = _kind(key) in ("group", "model", "settings", "task")
+        return None if told_in_details else entries[key].text or None
 
     def _details(self, key: str, old: Entry, new: Entry) -> tuple[DetailForm, ...]:
         match _kind(key):
@@ -201,7 +201,7 @@ class _Comparison:
                 gone = tuple(n for n in old.content if n not in new.content)
                 come = tuple(n for n in new.content if n not in old.content)
                 return (DetailForm(what="nodes", added=come, removed=gone),)
-            case "settings" | "model" | "ablation":
+            case "settings" | "model":
                 return plain_details(old.content, new.content)
         return ()
 

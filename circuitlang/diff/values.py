@@ -9,8 +9,6 @@ from typing import Any
 from circuitlang.meaning import canonical
 from circuitlang.report.diff.document import DetailForm
 
-LONGEST = 160
-
 
 def task_details(before: Any, after: Any) -> tuple[DetailForm, ...]:
     """Prompts, slots, conditions, sample, seed, token sets and corruptions that differ."""
@@ -78,18 +76,13 @@ def _value(what: str, before: Any, after: Any) -> Iterator[DetailForm]:
 
 
 def shown(value: Any) -> str:
-    """A value of a task's content, in a line of its own at most."""
-    text = _text(value)
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
-
-
-def _text(value: Any) -> str:
+    """A value of a task's content as text."""
     match value:
         case {"formula": formula}:
             return str(formula)
         case {"text": text}:
             name = value.get("name")
-            return f"{name} = {_text(text)}" if name else _text(text)
+            return f"{name} = {shown(text)}" if name else shown(text)
         case {"number": number}:
             return str(number)
         case {"count": count, "digest": digest}:
@@ -97,9 +90,9 @@ def _text(value: Any) -> str:
         case {"ids": ids}:
             return f"token ids {json.dumps(ids)}"
         case {"puts": puts}:
-            return "{ " + "; ".join(f"{k} = {_text(v)}" for k, v in puts.items()) + " }"
+            return "{ " + "; ".join(f"{k} = {shown(v)}" for k, v in puts.items()) + " }"
         case list():
-            return "[" + ", ".join(map(_text, value)) + "]"
+            return "[" + ", ".join(map(shown, value)) + "]"
         case True | False:
             return "yes" if value else "no"
         case None:

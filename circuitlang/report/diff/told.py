@@ -20,6 +20,7 @@ from circuitlang.report.diff.document import (
 from circuitlang.report.terminal import decimals_for, interval, number
 
 LISTED = 10
+WIDEST = 160
 Line = tuple[str, str]
 STATED = ("claim", "assume")
 
@@ -63,6 +64,10 @@ def _split(line: Line) -> Iterator[Line]:
     yield from ((sign, shown(part)) for part in text.splitlines() or [""])
 
 
+def _short(text: str, most: int | None) -> str:
+    return text if most is None or len(text) <= WIDEST else text[: WIDEST - 1] + "…"
+
+
 def _verdict(change: ChangeForm) -> Iterator[Line]:
     before, after = change.verdict_before, change.verdict_after
     if before is not None and after is not None:
@@ -82,7 +87,7 @@ def verdict_text(verdict: VerdictForm) -> str:
 
 def _texts(change: ChangeForm) -> Iterator[Line]:
     before, after = change.before, change.after
-    if change.key.partition(" ")[0] in ("group", "model", "settings", "task", "circuit"):
+    if change.key.partition(" ")[0] == "circuit":
         before, after = _lines_apart(before, after)
     if before is not None and before != after:
         yield "-", before
@@ -102,11 +107,12 @@ def _lines_apart(before: str | None, after: str | None) -> tuple[str | None, str
 
 def _detail(detail: DetailForm, most: int | None) -> Iterator[Line]:
     if detail.before is not None or detail.after is not None:
-        yield " ", f"{detail.what}: {detail.before} → {detail.after}"
+        before, after = (_short(text or "none", most) for text in (detail.before, detail.after))
+        yield " ", f"{detail.what}: {before} → {after}"
         return
     for sign, values in (("-", detail.removed), ("+", detail.added)):
         for value in values[:most]:
-            yield sign, f"{detail.what}: {value}"
+            yield sign, f"{detail.what}: {_short(value, most)}"
         if most is not None and len(values) > most:
             yield sign, f"{detail.what}: {len(values) - most:,} more"
 
