@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from circuitlang.commands import deciding, diff, exchange, text
+from circuitlang.commands import deciding, diff, exchange, locking, text
 
 INTERRUPTED = 130
 
@@ -22,6 +22,8 @@ app = typer.Typer(
 )
 app.command()(deciding.check)
 app.command("eval")(deciding.evaluate)
+app.command()(locking.lock)
+app.command()(locking.verify)
 app.command()(text.lint)
 app.command()(text.fmt)
 app.command()(diff.diff)

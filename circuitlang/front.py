@@ -55,7 +55,8 @@ class Options:
     `store` is the folder of stored runs, by default `.circ` beside the spec; `stored` False does
     without one, and `fresh` executes every run whether or not it is stored. `memory` is how many
     bytes tensors may take besides the models; `against_reference` executes a sample of runs again,
-    with the reference executor. `pedantic` is lint's: warn of what a careful reviewer would ask.
+    with the reference executor. `locked` demands a lock that says what the spec says. `pedantic` is
+    lint's: warn of what a careful reviewer would ask. `dtype` is one for every model.
     """
 
     device: str = "cpu"
@@ -70,6 +71,8 @@ class Options:
     memory: int | None = None
     against_reference: bool = False
     pedantic: bool = False
+    locked: bool = False
+    dtype: str | None = None
 
     @property
     def sample_size(self) -> int | None:
@@ -95,20 +98,26 @@ class Front:
         return self.diagnostics.sorted
 
 
-def resolve_file(path: Path, locate: Locate = find, seed: int | None = None) -> Front:
+def resolve_file(
+    path: Path, locate: Locate = find, seed: int | None = None, dtype: str | None = None
+) -> Front:
     """Text to resolved spec. Needs the models' shapes only."""
     diagnostics = Diagnostics()
     source = load(path, diagnostics)
     if source is None:
         return Front(diagnostics)
-    return resolve_source(source, diagnostics, locate, seed)
+    return resolve_source(source, diagnostics, locate, seed, dtype)
 
 
 def resolve_source(
-    source: Source, diagnostics: Diagnostics, locate: Locate = find, seed: int | None = None
+    source: Source,
+    diagnostics: Diagnostics,
+    locate: Locate = find,
+    seed: int | None = None,
+    dtype: str | None = None,
 ) -> Front:
     """As `resolve_file`, of a text that need not be in a file."""
-    front = Front(diagnostics, resolve(source, diagnostics, locate, seed))
+    front = Front(diagnostics, resolve(source, diagnostics, locate, seed, dtype))
     if front.resolved is not None:
         _check_decidable(front.resolved, diagnostics)
         claims = front.resolved.spec.claims
@@ -464,7 +473,7 @@ def fetched_front(
 
     With `expression` only that is asked for, else the spec's (chosen) claims and reports.
     """
-    front = resolve_file(path, seed=options.seed)
+    front = resolve_file(path, seed=options.seed, dtype=options.dtype)
     if front.diagnostics.has_errors:
         return front
     lacking = front.resolved is None or any(
@@ -476,7 +485,7 @@ def fetched_front(
         def locate(reference: str, revision: str | None, base: Path) -> Found:
             return fetch(reference, revision, base, progress.stage)
 
-        front = resolve_file(path, locate, options.seed)
+        front = resolve_file(path, locate, options.seed, options.dtype)
     if front.resolved is None or front.diagnostics.has_errors:
         return front
     if expression is not None:

@@ -102,6 +102,17 @@ TITLES = {
     "CL703": "a file that the revision does not have",
     "CL704": "a revision that cannot be read",
     "CL705": "a lock whose meaning cannot be compared",
+    "CL711": "a lock that is not there",
+    "CL712": "a lock that cannot be read",
+    "CL713": "a lock with merge conflicts",
+    "CL714": "a lock of a later version",
+    "CL715": "a lock that was edited",
+    "CL716": "a lock that is out of date",
+    "CL717": "a preregistration after the fact",
+    "CL718": "a lock that cannot be written",
+    "CL719": "an option that a lock does not go with",
+    "CL720": "a lock of other versions",
+    "CL721": "a lock without results",
     "CL901": "a defect of this tool",
 }
 

@@ -4,7 +4,7 @@ A lock is TOML: top-level facts, then one table for each model, task, claim and 
 number a line. `[meaning.parts."claim faithful"]` holds one entry of the spec's meaning, as canonical
 JSON (RFC 8785) in `json` with the `digest` of its content, and `[meaning]` the rest of it:
 `Meaning.model_validate(lock.meaning.document)` gives it back. `lock.claims` and `lock.reports` hold
-what came of it; `lock.sealed_meaning` what was preregistered, as a document too. The last table,
+what came of it; `lock.sealed` is the spec as it was preregistered, its `meaning` too. The last table,
 `[seal]`, has the SHA-256 of everything above it. Here the file is read and written; what it says is
 worked out in `circuitlang.locks`. Nothing here needs torch or numpy.
 """

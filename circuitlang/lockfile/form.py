@@ -82,7 +82,7 @@ class LockedPlan(Form):
 
 
 class LockedNumber(Form):
-    """A reported number. `level` is the two-sided confidence of low..high."""
+    """A reported number on prompts of `tasks`. `level` is the two-sided confidence of low..high."""
 
     value: float | None = None
     low: float | None = None
@@ -91,6 +91,7 @@ class LockedNumber(Form):
     n: int
     method: str
     noise: float | None = None
+    tasks: tuple[str, ...] = ()
 
 
 class LockedClaim(LockedNumber):
@@ -108,7 +109,6 @@ class LockedClaim(LockedNumber):
     region_high: float | None = None
     unit: str
     seed: int
-    tasks: tuple[str, ...] = ()
     members: int = 0
     worst: str | None = None
     failed: tuple[str, ...] = ()
@@ -118,20 +118,6 @@ class LockedClaim(LockedNumber):
     reason: str | None = None
     counterexample: str | None = None
     replayed: tuple[str, ...] = ()
-
-
-class Preregistered(Form):
-    """The seal that the spec had before any result, and how the spec has changed since.
-
-    `seal` is that of the lock which `circ lock --preregister` wrote.
-    """
-
-    date: datetime
-    seal: str
-    plan: str | None = None
-    changes: tuple[str, ...] = ()
-    prompts: dict[str, str] = {}
-    meaning: LockedMeaning
 
 
 class Facts(Form):
@@ -148,6 +134,17 @@ class Facts(Form):
     models: dict[str, LockedModel] = {}
     tasks: dict[str, LockedTask] = {}
     meaning: LockedMeaning
+
+
+class Preregistered(Facts):
+    """The spec as it was before any result, and how it has changed since.
+
+    `seal` is that of the lock which `circ lock --preregister` wrote.
+    """
+
+    date: datetime
+    seal: str
+    changes: tuple[str, ...] = ()
 
 
 class Lock(Facts):
@@ -167,13 +164,13 @@ class Lock(Facts):
         return self.date.date().isoformat()
 
     @property
-    def sealed_meaning(self) -> dict[str, Any] | None:
-        """The document of what was preregistered; None where nothing was."""
-        if self.preregistered is None:
+    def sealed(self) -> Preregistered | None:
+        """What was preregistered, with the JSON of every part; None where nothing was."""
+        if (was := self.preregistered) is None:
             return None
-        sealed, own = self.preregistered.meaning, self.meaning.parts
-        whole = {n: part if part.json_ else own[n] for n, part in sealed.parts.items()}
-        return sealed.model_copy(update={"parts": whole}).document
+        own = self.meaning.parts
+        parts = {n: part if part.json_ else own[n] for n, part in was.meaning.parts.items()}
+        return was.model_copy(update={"meaning": was.meaning.model_copy(update={"parts": parts})})
 
 
 def lock_path(spec: Path) -> Path:

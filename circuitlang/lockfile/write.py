@@ -24,7 +24,7 @@ def lock_text(lock: Lock) -> str:
     return HEADING + tomlkit.dumps(_quoted(sealed))
 
 
-def sealed(lock: Lock) -> Lock:
+def with_seal(lock: Lock) -> Lock:
     """The lock with the seal that its file has."""
     return lock.model_copy(update={"seal": seal_of(_content(lock))})
 

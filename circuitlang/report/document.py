@@ -237,6 +237,13 @@ class AgainstReferenceForm(Form):
     differences: tuple[DifferenceForm, ...]
 
 
+class PreregisteredForm(Form):
+    """When the spec was sealed before any result, and what has changed since."""
+
+    date: str
+    changes: tuple[str, ...]
+
+
 class CheckDocument(Form):
     """Everything one `circ check` of one file found."""
 
@@ -250,6 +257,12 @@ class CheckDocument(Form):
     exit_code: int = Field(description="0 all hold or meet expectations, 1 otherwise, 2 not run")
     seconds: float
     seed: int | None
+    locked: str | None = Field(
+        default=None, description="with --frozen: when the verdicts were locked; nothing was run"
+    )
+    preregistered: PreregisteredForm | None = Field(
+        default=None, description="of what a lock was read or written"
+    )
     diagnostics: tuple[DiagnosticForm, ...]
     models: tuple[ModelForm, ...] = ()
     tasks: tuple[TaskForm, ...] = ()

@@ -11,7 +11,12 @@ from rich.text import Text
 
 from circuitlang.language.formulas.inline import count
 from circuitlang.language.text.unparse import quoted
-from circuitlang.report.document import AgainstReferenceForm, CheckDocument, ClaimForm
+from circuitlang.report.document import (
+    AgainstReferenceForm,
+    CheckDocument,
+    ClaimForm,
+    PreregisteredForm,
+)
 
 _STYLE = {
     "holds": "bold green",
@@ -234,6 +239,8 @@ def _facts(document: CheckDocument, console: Console) -> None:
         )
     if document.against_reference is not None:
         console.print(_against_reference(document.against_reference))
+    if document.preregistered is not None:
+        console.print(Text(preregistered(document.preregistered), style="dim"))
 
 
 def _against_reference(found: AgainstReferenceForm) -> str:
@@ -244,6 +251,13 @@ def _against_reference(found: AgainstReferenceForm) -> str:
         f"[dim]{found.runs} runs on {found.prompts} prompts again with the reference executor: "
         f"the largest difference is {worst.largest:.1e} in {escape(worst.by)}{share}[/]"
     )
+
+
+def preregistered(found: PreregisteredForm) -> str:
+    """When it was sealed and what has changed since, in one line."""
+    changes = ", ".join(found.changes)
+    since = f"; {count(len(found.changes), 'change')} since: {changes}" if changes else ""
+    return f"preregistered on {found.date[:10]}{since or '; nothing changed since'}"
 
 
 def _runs(document: CheckDocument) -> str:
