@@ -8,11 +8,11 @@
 from __future__ import annotations
 
 from circuitlang.diff.compare import Side, compare
-from circuitlang.diff.sides import side, sides
+from circuitlang.diff.sides import sides
 from circuitlang.language.diagnostics import Diagnostics
 from circuitlang.report.diff.document import DiffDocument
 
-__all__ = ["Side", "compare", "diff", "side", "sides"]
+__all__ = ["Side", "compare", "diff", "sides"]
 
 
 def diff(before: str, after: str | None, diagnostics: Diagnostics) -> DiffDocument | None:

@@ -32,11 +32,15 @@ ORDER = ("settings", "model", "task", "metric", "ablation", "group", "circuit")
 
 @dataclass(frozen=True)
 class Side:
-    """A spec by what it means; `verdicts` of claims are those that belong to this meaning."""
+    """A spec by what it means; `verdicts` of claims are those that belong to this meaning.
+
+    `rests_on` is what a lock says of models and prompts that no spec does: key -> name -> value.
+    """
 
     label: str
     meaning: Meaning
     verdicts: Mapping[str, VerdictForm] = field(default_factory=dict)
+    rests_on: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def compare(before: Side, after: Side) -> DiffDocument:
@@ -56,6 +60,7 @@ class _Comparison:
 
     def document(self) -> DiffDocument:
         changes = [*self._one_sided(), *self._both_sided()]
+        changes += self._of_ground({change.key for change in changes})
         changes.sort(key=_seriousness)
         return DiffDocument(
             before=_side_form(self.before),
@@ -170,6 +175,17 @@ class _Comparison:
             before=old.says if old.says != new.says else None,
             after=new.says if old.says != new.says else None,
         )
+
+    def _of_ground(self, known: set[str]) -> Iterator[ChangeForm]:
+        """Other weights or prompts under a spec that says the same of them."""
+        for key in self.before.rests_on.keys() & self.after.rests_on.keys() - known:
+            old, new = self.before.rests_on[key], self.after.rests_on[key]
+            both = {name: (old[name], new[name]) for name in sorted(old.keys() & new.keys())}
+            details = tuple(
+                DetailForm(what=name, before=a, after=b) for name, (a, b) in both.items() if a != b
+            )
+            if details:
+                yield ChangeForm(kind="changed", key=key, details=details)
 
     def _abbreviation(self, key: str) -> ChangeForm:
         old = self.before.meaning.abbreviations.get(key)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -20,19 +20,37 @@ from circuitlang.meaning import Meaning, digest, meaning
 from circuitlang.report.diff.document import VerdictForm
 
 
+@dataclass(frozen=True)
+class Given:
+    """A side, and the lock that it is or that lies beside it."""
+
+    side: Side
+    lock: Lock | None = None
+
+
 def sides(before: str, after: str | None, diagnostics: Diagnostics) -> tuple[Side, Side] | None:
     """Both sides; of one file alone, as it is in HEAD and as it is now. None with errors."""
     if after is None:
         path = Path(before)
         old = _at_revision("HEAD", f"./{path.name}", path.parent, f"HEAD:{before}", diagnostics)
-        new = side(before, diagnostics)
+        new = _given(before, diagnostics)
     else:
-        old, new = side(before, diagnostics), side(after, diagnostics)
-    return None if old is None or new is None else (old, new)
+        old, new = _given(before, diagnostics), _given(after, diagnostics)
+    if old is None or new is None:
+        return None
+    return _decided(old, new), _decided(new, old)
 
 
-def side(text: str, diagnostics: Diagnostics) -> Side | None:
-    """None with errors."""
+def _decided(one: Given, other: Given) -> Side:
+    """With the verdicts of either lock that are of claims which mean the same."""
+    locks = [given.lock for given in (other, one) if given.lock is not None]
+    found: dict[str, VerdictForm] = {}
+    for lock in locks:
+        found |= _verdicts(lock, one.side.meaning)
+    return replace(one.side, verdicts=found)
+
+
+def _given(text: str, diagnostics: Diagnostics) -> Given | None:
     path = Path(text)
     revision, colon, inside = text.partition(":")
     if colon and not path.exists():
@@ -42,7 +60,7 @@ def side(text: str, diagnostics: Diagnostics) -> Side | None:
 
 def _at_revision(
     revision: str, path: str, folder: Path, label: str, diagnostics: Diagnostics
-) -> Side | None:
+) -> Given | None:
     try:
         with laid_out(revision, path, folder) as laid:
             return _of_file(laid.path, label, _locating(laid), diagnostics)
@@ -66,7 +84,7 @@ def _locating(laid: Laid) -> Locate:
     return locate
 
 
-def _of_file(path: Path, label: str, locate: Locate, diagnostics: Diagnostics) -> Side | None:
+def _of_file(path: Path, label: str, locate: Locate, diagnostics: Diagnostics) -> Given | None:
     if path.suffix == ".lock":
         return _of_lock(path, label, diagnostics)
     found = Diagnostics()
@@ -74,18 +92,17 @@ def _of_file(path: Path, label: str, locate: Locate, diagnostics: Diagnostics) -
     if source is not None:
         front = resolve_source(replace(source, name=label), found, locate)
         if front.resolved is not None and not found.has_errors:
-            stated = meaning(front)
-            return Side(label, stated, _locked_verdicts(path, stated, diagnostics))
+            return Given(Side(label, meaning(front)), _lock_beside(path, diagnostics))
     for finding in found.sorted:
         if finding.severity == "error":
             diagnostics.add(finding)
     return None
 
 
-def _of_lock(path: Path, label: str, diagnostics: Diagnostics) -> Side | None:
+def _of_lock(path: Path, label: str, diagnostics: Diagnostics) -> Given | None:
     try:
         lock = read_lock(path)
-        return Side(label, meaning_of(lock), _verdicts(lock))
+        return Given(Side(label, meaning_of(lock), rests_on=dict(_ground(lock))), lock)
     except LockProblem as problem:
         diagnostics.error(problem.code, problem.message, None, problem.help)
     except ValidationError:
@@ -102,29 +119,34 @@ def meaning_of(lock: Lock) -> Meaning:
     return Meaning.model_validate(lock.meaning.document)
 
 
-def _locked_verdicts(
-    path: Path, stated: Meaning, diagnostics: Diagnostics
-) -> Mapping[str, VerdictForm]:
-    """The verdicts of the lock beside a spec, of the claims that mean what they meant then."""
+def _lock_beside(path: Path, diagnostics: Diagnostics) -> Lock | None:
+    """The lock of a spec, out of date or not; a warning where it cannot be read."""
     locked = lock_path(path)
     if not locked.is_file():
-        return {}
+        return None
     try:
-        lock = read_lock(locked)
+        return read_lock(locked)
     except LockProblem as problem:
         diagnostics.warn(problem.code, problem.message, None, problem.help)
-        return {}
+        return None
+
+
+def _verdicts(lock: Lock, stated: Meaning) -> Iterator[tuple[str, VerdictForm]]:
+    """Of the claims that meant, when they were decided, what they mean here."""
     parts = lock.meaning.parts
-    current = {
-        key.partition(" ")[2]
-        for key, entry in stated.entries.items()
-        if key in parts and parts[key].digest == digest(entry.content)
-    }
-    return {name: verdict for name, verdict in _verdicts(lock).items() if name in current}
+    for name, c in lock.claims.items():
+        key = f"{c.kind} {name}"
+        entry = stated.entries.get(key)
+        if entry is not None and key in parts and parts[key].digest == digest(entry.content):
+            verdict = VerdictForm(
+                verdict=c.verdict, ok=c.ok, value=c.value, low=c.low, high=c.high, n=c.n
+            )
+            yield name, verdict
 
 
-def _verdicts(lock: Lock) -> dict[str, VerdictForm]:
-    return {
-        name: VerdictForm(verdict=c.verdict, ok=c.ok, value=c.value, low=c.low, high=c.high, n=c.n)
-        for name, c in lock.claims.items()
-    }
+def _ground(lock: Lock) -> Iterator[tuple[str, dict[str, str]]]:
+    for name, model in lock.models.items():
+        commit = {"commit": model.commit} if model.commit else {}
+        yield f"model {name}", commit or dict(model.files)
+    for task in lock.tasks.values():
+        yield f"task {task.task}", {f"prompts of {task.model}": task.prompts_digest}
