@@ -87,7 +87,16 @@ class _Comparison:
     def _causes(self, was: str, key: str) -> list[str]:
         sides = (self.pairs.old, self.pairs.new)
         used = closure(was, sides) | closure(key, sides)
+        if _kind(key) == "circuit":
+            used = {part for part in used if _kind(part) != "model" or not self._has_graph(part)}
         return sorted((used & self.changed) - {was, key}, key=_order)
+
+    def _has_graph(self, model: str) -> bool:
+        """Whether it is a model of the same graph on both sides."""
+        old, new = self.pairs.old.get(self.was.get(model, "")), self.pairs.new.get(model)
+        if old is None or new is None:
+            return False
+        return all(old.content[name] == new.content[name] for name in ("reference", "shape"))
 
     def _is_through_abbreviation(self, was: str, key: str, causes: Iterable[str]) -> bool:
         """Written as before, and another for a `let`, a measure or a default."""

@@ -25,7 +25,7 @@ from circuitlang.language.text.syntax import Expression
 from circuitlang.language.text.unparse import clause, unparse
 from circuitlang.meaning.canonical import Json, digest, ordered
 from circuitlang.meaning.edges import edges_content
-from circuitlang.meaning.expressions import dissolved, tidy
+from circuitlang.meaning.expressions import dissolved, is_default, tidy, without
 from circuitlang.meaning.formulas import Formulas
 from circuitlang.meaning.tasks import task_content
 from circuitlang.meaning.terms import Data, Terms, terms_of
@@ -87,6 +87,7 @@ class _Reader:
         own = self.definitions.measures.items()
         self.measures = {name: s for name, s in own if s is not prelude().get(name)}
         self.keys = self._keys()
+        self.in_force = self._in_force()
 
     def meaning(self) -> Meaning:
         entries = dict(self._entries())
@@ -106,6 +107,13 @@ class _Reader:
                 if found is not None:
                     return found
         return next(iter(self.spec.models.values()))
+
+    def _in_force(self) -> dict[str, str]:
+        """What holds where a context word is left out: the default, or the only one declared."""
+        words = {"on": "task", "under": "ablation", "by": "metric", "with": "model"}
+        only = {word: self.definitions.of_kind(kind) for word, kind in words.items()}
+        found = {word: known[0].name for word, known in only.items() if len(known) == 1}
+        return found | {c.word: unparse(tidy(c.value)) for c in self.definitions.defaults}
 
     def _keys(self) -> dict[str, str]:
         """The key of the entry or abbreviation that a name stands for."""
@@ -198,7 +206,7 @@ class _Reader:
     def _claim(self, claim: Claim, s: syntax.Claim | syntax.Report) -> Entry:
         assert isinstance(s, syntax.Claim)
         written_out = self._written_out(s.formula)
-        context = [self._clause(c) for c in s.clauses if c.word != "over"]
+        own = (c for c in s.clauses if c.word != "over" and not is_default(c, self.in_force))
         words = "".join(f" {clause(c)}" for c in s.clauses)
         expected = f" expect {claim.expect[0]}" if claim.expect else ""
         return Entry(
@@ -212,7 +220,7 @@ class _Reader:
             uses=self._claim_uses(s.formula, s.clauses, [claim.formula]),
             says=": ".join(filter(None, (claim.sentence, claim.expect and claim.expect[1])))
             or None,
-            terms=terms_of(written_out, context),
+            terms=terms_of(written_out, map(self._clause, own)),
         )
 
     def _report(self, report: ReportItem, s: syntax.Claim | syntax.Report) -> Entry:
@@ -231,7 +239,8 @@ class _Reader:
         )
 
     def _clauses(self, clauses: tuple[syntax.Clause, ...]) -> str:
-        return " ".join(sorted(map(self._clause, clauses)))
+        said = (c for c in clauses if not is_default(c, self.in_force))
+        return " ".join(sorted(map(self._clause, said)))
 
     def _clause(self, c: syntax.Clause) -> str:
         return clause(tidy(dissolved(c, self.lets.get)))
@@ -260,7 +269,7 @@ class _Reader:
     def _written_out(self, e: Expression) -> Expression:
         """Without `let`s and the spec's own measures; what the language itself defines stays."""
         found = dissolved(e, self.lets.get, self.measures.get)
-        return tidy(found)  # type: ignore[no-any-return]
+        return tidy(without(found, self.in_force))  # type: ignore[no-any-return]
 
     def _uses(self, e: Any) -> tuple[str, ...]:
         """Keys of all that an expression names, through its abbreviations too."""
