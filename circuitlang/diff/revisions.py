@@ -198,7 +198,7 @@ def _blobs(listed: str) -> Iterator[tuple[str, Blob]]:
         about, _, name = line.partition("\t")
         mode, kind, found, size = about.split()
         if kind == "blob" and mode != "120000":
-            yield name, Blob(found, int(size))
+            yield name, Blob(found, int(size) if size.isdigit() else 0)
 
 
 def _texts(part: Any) -> Iterator[str]:

@@ -86,7 +86,7 @@ def test_every_planted_change_is_reported_once_and_nothing_else(everything: Diff
             ("seed", (), (), "0", "7"),
             ("sample", (), (), "64", "32"),
             ("corruption unknown: A2", (), ('"lee"',), None, None),
-            ("tokens foil", (), (), '" {Y}"', '[" {Y}"] + [" tea"]'),
+            ("tokens foil", (), (), '" {Y}"', '[" tea"] + [" {Y}"]'),
             ("nodes", ("a0.h3",), (), None, None),
         ],
         key=str,
