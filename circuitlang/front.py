@@ -16,7 +16,7 @@ from circuitlang.language.formulas.bounds import contradictions
 from circuitlang.language.formulas.inline import count
 from circuitlang.language.models.find import Found, find
 from circuitlang.language.models.statement import Locate
-from circuitlang.language.pedantic import pedantic
+from circuitlang.language.pedantic import Known, pedantic
 from circuitlang.language.prompt import PromptSet, mean_key
 from circuitlang.language.resolve import Resolved, load, resolve, resolve_expression
 from circuitlang.language.source import Source, Span
@@ -143,8 +143,22 @@ def lint_further(front: Front, options: Options) -> Front:
         draw_prompts(front, options)
         if options.pedantic and not front.diagnostics.has_errors:
             whole = frozenset(task for (task, _), d in front.prompts.items() if d.enumerated)
-            pedantic(front.resolved, front.diagnostics, whole)
+            pedantic(front.resolved, front.diagnostics, whole, _locked_results(front.resolved))
     return front
+
+
+def _locked_results(resolved: Resolved) -> dict[str, Known]:
+    """What the lock beside the spec says of its claims; nothing where there is none to be read."""
+    from circuitlang.lockfile import LockProblem, lock_path, read_lock
+
+    try:
+        lock = read_lock(lock_path(resolved.source.folder / Path(resolved.source.name).name))
+    except LockProblem:
+        return {}
+    return {
+        name: Known(lock.day, c.value, tuple(e for e in (c.low, c.high) if e is not None))
+        for name, c in lock.claims.items()
+    }
 
 
 def _check_decidable(resolved: Resolved, diagnostics: Diagnostics) -> None:

@@ -7,6 +7,7 @@ circ verify             lock, new check --> every number compared
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from circuitlang.front import Front, Options, Progress, fetched_front
@@ -19,23 +20,23 @@ from circuitlang.pipeline import Outcome, check
 from circuitlang.report.verification import VerificationDocument
 
 
-def lock(path: Path, options: Options, progress: Progress) -> tuple[Outcome, Lock | None, bool]:
-    """A check, its lock, and whether that was written: not where the old one says the same.
+def lock(path: Path, options: Options, progress: Progress) -> tuple[Outcome, bool]:
+    """A check with its lock, and whether that was written: not where the old one says the same.
 
-    Without lock something stopped it; see diagnostics.
+    An outcome without lock was stopped by something; see diagnostics.
     """
     front = Front(Diagnostics())
     with lock_problems(front.diagnostics):
         existing(path)
     if front.diagnostics.has_errors:
-        return Outcome(path, front, 0.0), None, False
+        return Outcome(path, front, 0.0), False
     outcome = check(path, options, progress)
     if outcome.measured is None:
-        return outcome, None, False
+        return outcome, False
     with lock_problems(outcome.front.diagnostics):
         made = locked(outcome, options)
-        return outcome, made, write(path, made)
-    return outcome, None, False
+        return replace(outcome, lock=made), write(path, made)
+    return outcome, False
 
 
 def preregister(path: Path, options: Options, progress: Progress) -> tuple[Front, Lock | None]:

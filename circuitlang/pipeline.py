@@ -78,7 +78,7 @@ __all__ = [
 class Outcome:
     """What a check came to; `measured` is None when nothing could be run.
 
-    `lock` is the one that the options demanded.
+    `lock` is the one that the options demanded, or that was made of it.
     """
 
     path: Path

@@ -78,17 +78,15 @@ def lock(
 def _lock(file: Path, options: Options, as_json: bool) -> CheckDocument:
     from circuitlang import locking
     from circuitlang.lockfile import lock_path
-    from circuitlang.locks.results import preregistered_form
     from circuitlang.report.outcome import document
     from circuitlang.report.terminal import print_document
 
     with progress(as_json) as bars:
-        outcome, made, written = locking.lock(file, options, bars)
+        outcome, written = locking.lock(file, options, bars)
     print_diagnostics_of(outcome.front.found)
     found = document(outcome, options, per_example=False)
-    if made is None:
+    if outcome.lock is None:
         return found.model_copy(update={"exit_code": 2})
-    found = found.model_copy(update={"preregistered": preregistered_form(made)})
     if not as_json:
         print_document(found, stdout())
         print(f"{'wrote' if written else 'unchanged:'} {lock_path(file)}")

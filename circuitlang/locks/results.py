@@ -23,7 +23,6 @@ if TYPE_CHECKING:
         CheckDocument,
         ClaimForm,
         ModelForm,
-        PreregisteredForm,
         ReportForm,
         TaskForm,
     )
@@ -101,6 +100,7 @@ def locked_document(front: Front, lock: Lock, path: Path, names: tuple[str, ...]
 
     The front is that of the same spec; of `names`, where there are any, and `assume`s alone.
     """
+    from circuitlang.report.build import preregistered_form
     from circuitlang.report.diagnostics import diagnostic_form
     from circuitlang.report.document import CheckDocument
 
@@ -127,15 +127,6 @@ def locked_document(front: Front, lock: Lock, path: Path, names: tuple[str, ...]
         claims=tuple(_claim(c, lock.claims[c.name]) for c in claims),
         reports=() if names else tuple(_reports(spec, lock)),
     )
-
-
-def preregistered_form(lock: Lock) -> PreregisteredForm | None:
-    from circuitlang.report.document import PreregisteredForm
-
-    sealed = lock.preregistered
-    if sealed is None:
-        return None
-    return PreregisteredForm(date=sealed.date.isoformat(), changes=sealed.changes)
 
 
 def _claim(claim: Claim, locked: LockedClaim) -> ClaimForm:

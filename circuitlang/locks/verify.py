@@ -121,14 +121,16 @@ def _compared(
     sampling = _own_error(was, now) if same else _error_of_both(was, now, count)
     if difference <= noise:
         status = "same"
-    elif sampling is not None and difference <= sampling + noise:
+    elif not same and _is_of_its_sample(was, now):
+        status = "not compared"
+    elif sampling is not None and _difference(_margin(was), _margin(now)) <= sampling + noise:
         status = "beyond noise" if same else "agrees"
     else:
         status = "differs"
     return ComparedForm(
         name=name,
         status="flipped" if verdicts[0] != verdicts[1] else status,
-        exceeds={"same": None, "agrees": "noise", "beyond noise": "noise"}.get(status, "both"),
+        exceeds={"differs": "both", "agrees": "noise", "beyond noise": "noise"}.get(status),
         same_prompts=same,
         locked_verdict=verdicts[0],
         verdict=verdicts[1],
@@ -138,6 +140,22 @@ def _compared(
         noise=noise,
         sampling_error=sampling,
     )
+
+
+def _is_of_its_sample(was: LockedNumber, now: LockedNumber) -> bool:
+    """Whether its interval leaves out what another sample changes: which prompt or member it is of."""
+    if not isinstance(was, LockedClaim) or not isinstance(now, LockedClaim):
+        return False
+    chosen = was.looked_at is not None and was.unit != "members"
+    return chosen or was.n == 1 or was.worst != now.worst
+
+
+def _margin(number: LockedNumber) -> float | None:
+    """The value less a threshold, which is measured on the same sample: of that is the interval."""
+    if number.value is None or not isinstance(number, LockedClaim):
+        return number.value
+    border = number.region_high if number.region_low is None else number.region_low
+    return number.value - (border or 0.0)
 
 
 def _difference(was: float | None, now: float | None) -> float:
@@ -162,12 +180,12 @@ def _own_error(was: LockedNumber, now: LockedNumber) -> float | None:
     """How far the locked interval reaches towards the new value; None where it has no interval."""
     if was.low is None and was.high is None:
         return None
-    return _reach(was, upward=(now.value or 0.0) > (was.value or 0.0))
+    return _reach(was, upward=_is_above(now, was))
 
 
 def _error_of_both(was: LockedNumber, now: LockedNumber, count: int) -> float | None:
     """How far two samples may lie apart: with probability `ALPHA` one of `count` numbers is beyond."""
-    upward = (now.value or 0.0) > (was.value or 0.0)
+    upward = _is_above(now, was)
     ends = []
     for number, towards in ((was, upward), (now, not upward)):
         if number.level is None or (number.low is None and number.high is None):
@@ -176,6 +194,10 @@ def _error_of_both(was: LockedNumber, now: LockedNumber, count: int) -> float | 
         wider = normal.inv_cdf(1 - ALPHA / (2 * count)) / normal.inv_cdf((1 + number.level) / 2)
         ends.append(_reach(number, upward=towards) * max(wider, 1.0))
     return math.hypot(*ends)
+
+
+def _is_above(one: LockedNumber, other: LockedNumber) -> bool:
+    return (_margin(one) or 0.0) > (_margin(other) or 0.0)
 
 
 def _reach(number: LockedNumber, *, upward: bool) -> float:

@@ -13,6 +13,7 @@ from circuitlang.language.graph.architecture import Shape, architecture
 from circuitlang.language.models.find import Found
 from circuitlang.language.prompt import Prompt, PromptSet
 from circuitlang.language.spec import Ablation, Metric, ModelReference, ReportItem, Run
+from circuitlang.lockfile import Lock
 from circuitlang.report.document import (
     AblationForm,
     AgainstReferenceForm,
@@ -25,6 +26,7 @@ from circuitlang.report.document import (
     ModelForm,
     PositionedForm,
     PreconditionForm,
+    PreregisteredForm,
     PromptForm,
     ReportForm,
     RunForm,
@@ -255,3 +257,10 @@ def against_reference_form(found: Any) -> AgainstReferenceForm:
 
 def invariant_form(found: Any) -> InvariantForm:
     return InvariantForm(name=found.name, deviation=found.deviation, passed=found.passed)
+
+
+def preregistered_form(lock: Lock) -> PreregisteredForm | None:
+    sealed = lock.preregistered
+    if sealed is None:
+        return None
+    return PreregisteredForm(date=sealed.date.isoformat(), changes=sealed.changes)

@@ -19,6 +19,7 @@ _STYLE = {
     "same": "green",
     "agrees": "green",
     "beyond noise": "bold yellow",
+    "not compared": "dim",
     "differs": "bold red",
     "flipped": "bold red",
 }
@@ -28,9 +29,10 @@ class ComparedForm(Form):
     """One locked number and what it is now."""
 
     name: str
-    status: Literal["same", "agrees", "beyond noise", "differs", "flipped"] = Field(
-        description="within noise; on other prompts within the sampling error of both; on the same "
-        "prompts beyond noise and within the locked interval; beyond both; another verdict"
+    status: Literal["same", "agrees", "beyond noise", "not compared", "differs", "flipped"] = Field(
+        description="same: within noise; agrees: on other prompts, within the sampling error of both; "
+        "beyond noise: on the same prompts, within the locked interval; not compared: of one prompt or "
+        "chosen member, which is another now; differs: beyond both; flipped: another verdict"
     )
     exceeds: Literal["noise", "both"] | None = Field(
         description="what the difference exceeds: numeric noise, or sampling error too"
@@ -126,6 +128,8 @@ def _said(one: ComparedForm) -> str:
         apart = "only one of the two is a number"
     elif one.exceeds is None:
         apart = "its number is the same within numeric noise"
+        if one.difference > one.noise:
+            apart = "its number is of another prompt or member"
     elif one.exceeds == "noise" and one.same_prompts:
         apart = (
             f"it differs by {number(one.difference)}: within sampling error, beyond numeric noise"
@@ -160,5 +164,9 @@ def _summary(found: VerificationDocument) -> Text:
         return Text(
             f"{odd} of {numbers} beyond numeric noise, none beyond sampling error", "bold yellow"
         )
-    within = "numeric noise" if all(one.status == "same" for one in found.compared) else "error"
-    return Text(f"{numbers} confirmed within {within}", style="bold green")
+    left = sum(one.status == "not compared" for one in found.compared)
+    sampled = any(one.status == "agrees" for one in found.compared)
+    within = f"numeric noise{' or sampling error' if sampled else ''}"
+    text = f"{len(found.compared) - left} of {numbers}" if left else numbers
+    rest = f", of {left} the verdict alone" if left else ""
+    return Text(f"{text} confirmed within {within}{rest}", style="bold green")

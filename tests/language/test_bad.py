@@ -32,6 +32,17 @@ ELSEWHERE = {
     "CL518": ("a tokenizer that merges across slots", "language/test_sampling.py"),
     "CL601": ("something in the way of the store", "test_store.py"),
     "CL602": ("a model without adapter", "test_plan.py"),
+    "CL711": ("a check that needs a lock, without one", "test_locks.py"),
+    "CL712": ("a lock that is cut off", "test_lockfile.py"),
+    "CL713": ("a lock with conflict markers", "test_lockfile.py"),
+    "CL714": ("a lock of a later version", "test_lockfile.py"),
+    "CL715": ("a lock that was edited", "test_lockfile.py"),
+    "CL716": ("a spec that was changed since it was locked", "test_locks.py"),
+    "CL717": ("a preregistration after a check", "test_locks.py"),
+    "CL718": ("a full disk", "test_locks.py"),
+    "CL719": ("a lock of a quick check", "test_locks.py"),
+    "CL720": ("a lock of another torch", "test_locks.py"),
+    "CL721": ("a table from a lock without results", "test_locks.py"),
     "CL901": ("a defect of the tool itself", "test_explain.py"),
 }
 # Found after the language's own stages; the sentence itself says what to do.
