@@ -286,7 +286,10 @@ def test_a_full_disk_leaves_the_old_lock(tmp_path: Path, monkeypatch: Any) -> No
 
 
 def test_sealed_parts_are_those_of_the_lock_where_they_are_the_same() -> None:
-    parts = {"claim a": LockedPart(digest="sha256:1"), "claim b": meaning("claim b").parts["claim b"]}
+    parts = {
+        "claim a": LockedPart(digest="sha256:1"),
+        "claim b": meaning("claim b").parts["claim b"],
+    }
     known = {name: getattr(lock(), name) for name in Facts.model_fields}
     known["meaning"] = meaning().model_copy(update={"parts": parts})
     whole = lock(preregistered=Preregistered(**known, date=DAY, seal="sha256:5"))

@@ -312,7 +312,11 @@ def test_a_frozen_table_is_that_of_the_check(locked: Path) -> None:
     day = read_lock(lock_path(locked)).day
     assert out.startswith(f"small 1: as locked on {day}, nothing was run")
     document = json.loads(invoke("check", "--frozen", "--json", locked)[1])
-    assert (document["locked"][:10], document["executed_runs"], document["exit_code"]) == (day, 0, 1)
+    assert (document["locked"][:10], document["executed_runs"], document["exit_code"]) == (
+        day,
+        0,
+        1,
+    )
 
 
 def test_a_frozen_table_needs_no_model_and_no_torch(locked: Path) -> None:
@@ -371,7 +375,9 @@ def test_what_is_sealed_stays_and_changes_are_listed(tmp_path: Path, monkeypatch
     edit(spec, ">= 5.5", ">= 4")
     edit(spec, "M - m1", "M - m2")
     code, out, _ = invoke("lock", spec)
-    said = "preregistered on 2025-11-28; 2 changes since: circuit wide changed, claim strong changed"
+    said = (
+        "preregistered on 2025-11-28; 2 changes since: circuit wide changed, claim strong changed"
+    )
     assert said in out.replace("\n", " ")
     assert said in invoke("check", "--locked", spec)[1].replace("\n", " ")
     assert said in invoke("check", "--frozen", spec)[1].replace("\n", " ")

@@ -164,7 +164,7 @@ class _Comparison:
             was=was if was != key else None,
             before=texts[0],
             after=texts[1],
-            details=self._details(key, old, new),
+            details=(*self._details(key, old, new), *self._names(causes)),
             edges=self._edges(was, key),
             through=tuple(causes),
             verdict_before=self._verdict(self.before, was),
@@ -201,6 +201,13 @@ class _Comparison:
         new = self.after.meaning.abbreviations.get(key)
         kind: Kind = "added" if old is None else "removed" if new is None else "changed"
         return ChangeForm(kind=kind, key=key, before=old, after=new)
+
+    def _names(self, causes: Iterable[str]) -> Iterator[DetailForm]:
+        """What the names stand for that something changed through."""
+        old, new = self.before.meaning.abbreviations, self.after.meaning.abbreviations
+        for key in causes:
+            if key in self.abbreviations:
+                yield DetailForm(what=key, before=old.get(key), after=new.get(key))
 
     def _follows(self, was: str, key: str, kind: Kind) -> FollowsForm:
         return FollowsForm(

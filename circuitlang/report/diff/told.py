@@ -43,8 +43,9 @@ def told(change: ChangeForm, everything: bool = False) -> Told:
         lines += _detail(detail, most)
     if change.edges is not None:
         lines += edge_lines(change.edges, most)
-    if change.through:
-        lines.append((" ", f"also because of {_listed(change.through, most)}"))
+    told_of = {detail.what for detail in change.details}
+    if through := [cause for cause in change.through if cause not in told_of]:
+        lines.append((" ", f"also because of {_listed(through, most)}"))
     lines += _follows(change.follows, most)
     about = change.key if change.was is None else f"{change.was} → {change.key}"
     split = (line for line in lines for line in _split(line))
@@ -107,8 +108,9 @@ def _lines_apart(before: str | None, after: str | None) -> tuple[str | None, str
 
 def _detail(detail: DetailForm, most: int | None) -> Iterator[Line]:
     if detail.before is not None or detail.after is not None:
-        before, after = (_short(text or "none", most) for text in (detail.before, detail.after))
-        yield " ", f"{detail.what}: {before} → {after}"
+        texts = [t if t is None else _short(t, most) for t in (detail.before, detail.after)]
+        said = f"was {texts[0]}" if texts[1] is None else " → ".join(filter(None, texts))
+        yield " ", f"{detail.what}: {said}"
         return
     for sign, values in (("-", detail.removed), ("+", detail.added)):
         for value in values[:most]:
