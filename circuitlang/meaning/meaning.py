@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 from circuitlang.compiler.collect import measurements
 from circuitlang.front import Front
@@ -22,15 +22,13 @@ from circuitlang.language.resolve import Resolved, prelude
 from circuitlang.language.spec import Claim, ModelReference, ReportItem
 from circuitlang.language.text import syntax
 from circuitlang.language.text.syntax import Expression
-from circuitlang.language.text.unparse import clause, unparse
+from circuitlang.language.text.unparse import clause, quoted, unparse
 from circuitlang.meaning.canonical import Json, digest, ordered
 from circuitlang.meaning.edges import edges_content
 from circuitlang.meaning.expressions import dissolved, is_default, tidy, without
 from circuitlang.meaning.formulas import Formulas
 from circuitlang.meaning.tasks import task_content
 from circuitlang.meaning.terms import Data, Terms, terms_of
-
-VERSION = 1
 
 
 class Entry(Data):
@@ -52,7 +50,7 @@ class Meaning(Data):
     """`abbreviations` are `let`s, measures and defaults: they mean nothing but what uses them, and
     say through what a claim changed."""
 
-    version: int = VERSION
+    version: Literal[1] = 1
     name: str
     revision: str | None
     papers: tuple[str, ...]
@@ -216,12 +214,17 @@ class _Reader:
                 "expect": claim.expect[0] if claim.expect else None,
             },
             form=f"{self._clauses(s.clauses)}{expected}: {unparse(written_out)}",
-            text=f"{words}{expected}: {claim.written}".strip(": "),
+            text="\n".join((f"{words}{expected}: {claim.written}".strip(": "), *self._refuting(s))),
             uses=self._claim_uses(s.formula, s.clauses, [claim.formula]),
             says=": ".join(filter(None, (claim.sentence, claim.expect and claim.expect[1])))
             or None,
             terms=terms_of(written_out, map(self._clause, own)),
         )
+
+    def _refuting(self, s: syntax.Claim) -> Iterator[str]:
+        for c in self.resolved.file.statements:
+            if isinstance(c, syntax.Counterexample) and c.claim == s.name:
+                yield f"counterexample {quoted(c.member)}"
 
     def _report(self, report: ReportItem, s: syntax.Claim | syntax.Report) -> Entry:
         assert isinstance(s, syntax.Report)

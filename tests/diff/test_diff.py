@@ -380,6 +380,34 @@ def test_neither_torch_nor_numpy_is_imported(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
+def test_a_comment_fits_on_a_pull_request(tmp_path: Path) -> None:
+    many = "".join(f"claim c{i}: faithfulness(lean + m{i % 2}) >= 0.{i}\n" for i in range(1_000))
+    text = markdown(of_edits(tmp_path, ("report drops:", f"{many}report drops:"), WEAKER))
+    assert len(text) < 65_536
+    assert "`claim lean_is_faithful`" in text
+    assert re.search(r"\.\.\. and \d+ more; `circ diff` prints them all\.\n$", text)
+
+
+def test_a_lock_beside_a_spec_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    old, new = (
+        spec(tmp_path, "old.circ", BEFORE),
+        spec(tmp_path, "new.circ", edited(BEFORE, WEAKER)),
+    )
+    locked(old).write_text("version = 1\n")
+    code_, out, err = invoke("diff", old, new)
+    assert (code_, out.count("weakened")) == (1, 1)
+    assert "warning[CL712]" in err
+
+
+def test_a_counterexample_is_part_of_a_claim(tmp_path: Path) -> None:
+    own = "claim always: forall x in inputs(likes): F(full on x) > 0\n"
+    one = 'counterexample always "ann likes tea. bob likes jam. ann likes"\n'
+    old = spec(tmp_path, "old.circ", BEFORE + own)
+    (change,) = of_files(old, spec(tmp_path, "new.circ", BEFORE + own + one)).changes
+    assert (change.kind, change.key) == ("changed", "claim always")
+    assert change.after == f"{change.before}\n{one.strip().replace(' always', '')}"
+
+
 # ---------------------------------------------------------------- hostile text
 
 HOSTILE = "</code><script>alert(1)</script> ```\n# x [a](javascript:b) @someone | `` \\u202e"

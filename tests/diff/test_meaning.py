@@ -21,6 +21,7 @@ from circuitlang.language.resolve import load
 from circuitlang.language.source import Source, Span
 from circuitlang.language.text import syntax
 from circuitlang.language.text.format import format_text, format_tree
+from circuitlang.language.text.lex import lex
 from circuitlang.language.text.parse import parse
 from circuitlang.meaning import Meaning, canonical, meaning
 from circuitlang.meaning.edges import by_condition, edges_content, edges_of
@@ -128,6 +129,41 @@ def test_order_means_nothing(path: Path, random: Random) -> None:
     source, stated = original(path)
     tree = Shuffle(random).file(parse(source, Diagnostics()))
     assert_same(stated, of_text(format_tree(tree), path.parent))
+
+
+def slipped(source: Source, random: Random) -> tuple[str, str]:
+    """The text with another number, node or relation somewhere, and the line it is in."""
+    kinds = ("NUMBER", "NODE", "RELATION")
+    token = random.choice([t for t in lex(source, Diagnostics()).tokens if t.type in kinds])
+    old = str(token)
+    turned = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "==": "!=", "!=": "=="}.get(old)
+    new = turned or (f"9{old}" if token.type == "NUMBER" else old.replace("0", "1"))
+    assert token.start_pos is not None
+    text = source.text[: token.start_pos] + new + source.text[token.start_pos + len(old) :]
+    return text, source.line(token.line or 1)
+
+
+@settings(
+    max_examples=40,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@given(
+    st.sampled_from([p for p in SPECS if p.parent.name != "gpt2"]),
+    st.randoms(use_true_random=False),
+)
+def test_another_number_node_or_relation_means_something_else(path: Path, random: Random) -> None:
+    source, stated = original(path)
+    text, line = slipped(source, random)
+    diagnostics = Diagnostics()
+    front = resolve_source(Source("t.circ", text, path.parent), diagnostics)
+    if text == source.text or front.resolved is None or diagnostics.has_errors:
+        return
+    document = compare(Side("old", stated), Side("new", meaning(front)))
+    assert not document.is_empty, line
+    assert len(document.changes) <= 3, (line, [c.key for c in document.changes])
 
 
 # ---------------------------------------------------------------- edge sets

@@ -22,7 +22,6 @@ from circuitlang.report.terminal import decimals_for, interval, number
 LISTED = 10
 WIDEST = 160
 Line = tuple[str, str]
-STATED = ("claim", "assume")
 
 
 @dataclass(frozen=True)
@@ -88,14 +87,16 @@ def verdict_text(verdict: VerdictForm) -> str:
 
 def _texts(change: ChangeForm) -> Iterator[Line]:
     before, after = change.before, change.after
-    if change.key.partition(" ")[0] == "circuit":
+    if before != after:
         before, after = _lines_apart(before, after)
     if before is not None and before != after:
         yield "-", before
     if after is not None and before != after:
         yield "+", after
-    elif after is not None and change.key.partition(" ")[0] in STATED and not change.details:
+    elif after is not None and change.kind == "changed" and before == after:
         yield " ", after
+        if not (change.through or change.details or change.edges):
+            yield " ", "written as before; what it stands for changed"
 
 
 def _lines_apart(before: str | None, after: str | None) -> tuple[str | None, str | None]:
