@@ -17,7 +17,7 @@ def diff(
         str | None,
         typer.Argument(
             help="what to compare it with; without, A as it is now with A in HEAD",
-            metavar="[B]",
+            metavar="B",
             show_default=False,
         ),
     ] = None,
