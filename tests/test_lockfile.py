@@ -175,12 +175,14 @@ def test_every_flipped_byte_is_refused_or_says_the_same(bit: int) -> None:
     for place in range(len(WRITTEN)):
         data = bytearray(WRITTEN)
         data[place] ^= 1 << bit
-        try:
-            found = lock_of(bytes(data), "x")
-        except LockProblem as problem:
-            assert problem.code in ("CL712", "CL714", "CL715")
-        else:
-            assert found == lock()
+        assert outcome(bytes(data)) in ("CL712", "CL714", "CL715", lock())
+
+
+def outcome(data: bytes) -> Lock | str:
+    try:
+        return lock_of(data, "x")
+    except LockProblem as problem:
+        return problem.code
 
 
 @DRAWN

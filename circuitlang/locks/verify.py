@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any
+from typing import Any, Literal
 
 from circuitlang.front import Front, Options, resolve_file
 from circuitlang.language.diagnostics import Diagnostics
@@ -24,6 +24,13 @@ from circuitlang.report.verification import ComparedForm, VerificationDocument
 
 ALPHA = 0.05
 """How often a sound lock may fail on other prompts, over all its numbers."""
+
+Status = Literal["same", "agrees", "beyond noise", "not compared", "differs"]
+EXCEEDS: dict[str, Literal["noise", "both"]] = {
+    "agrees": "noise",
+    "beyond noise": "noise",
+    "differs": "both",
+}
 
 
 def unchanged(spec: Path) -> tuple[Front, Lock | None]:
@@ -119,6 +126,7 @@ def _compared(
     difference = _difference(was.value, now.value)
     noise = _noise(was, now)
     sampling = _own_error(was, now) if same else _error_of_both(was, now, count)
+    status: Status
     if difference <= noise:
         status = "same"
     elif not same and _is_of_its_sample(was, now):
@@ -130,7 +138,7 @@ def _compared(
     return ComparedForm(
         name=name,
         status="flipped" if verdicts[0] != verdicts[1] else status,
-        exceeds={"differs": "both", "agrees": "noise", "beyond noise": "noise"}.get(status),
+        exceeds=EXCEEDS.get(status),
         same_prompts=same,
         locked_verdict=verdicts[0],
         verdict=verdicts[1],
