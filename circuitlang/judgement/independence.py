@@ -59,7 +59,9 @@ class Independent:
     @cached_property
     def found(self) -> Dependence:
         sample = self.estimator.sample
-        noise = [NOISE_FACTOR * sample.noise[m.metric] for m in (self.formula.one, self.formula.other)]
+        noise = [
+            NOISE_FACTOR * sample.noise[m.metric] for m in (self.formula.one, self.formula.other)
+        ]
         return dependence(*self._vectors, seed=sample.seed, noise=max(noise))
 
     @property

@@ -7,11 +7,11 @@ things, so that a change can be told from the changes that follow from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
-from circuitlang.compiler.collect import measurements
+from circuitlang.compiler.collect import measurements, runs_of
 from circuitlang.front import Front
 from circuitlang.language.diagnostics import Reject
 from circuitlang.language.formulas.environment import Environment
@@ -248,15 +248,16 @@ class _Reader:
     def _clause(self, c: syntax.Clause) -> str:
         return clause(tidy(dissolved(c, self.lets.get)))
 
-    def _claim_uses(self, e: Any, clauses: Any, forms: Iterable[Any]) -> tuple[str, ...]:
+    def _claim_uses(self, e: Any, clauses: Any, forms: Sequence[Any]) -> tuple[str, ...]:
         """What is named, and what the formula's runs are made of though nothing names it."""
-        found = dict.fromkeys(self._uses((e, clauses)))
-        for m in (m for form in forms for m in measurements(form)):
-            found[f"task {m.run.task}"] = None
-            found[model_key(m.run.model.name)] = None
-            for name in (m.metric.name, m.run.ablation.name if m.run.ablation else ""):
-                if name in self.keys:
-                    found[self.keys[name]] = None
+        found: dict[str, None] = dict.fromkeys(self._uses((e, clauses)))
+        for form in forms:
+            metrics = {m.metric.name for m in measurements(form)}
+            runs = list(runs_of(form))
+            ablations = {run.ablation.name for run in runs if run.ablation is not None}
+            for run in runs:
+                found[f"task {run.task}"] = found[model_key(run.model.name)] = None
+            found |= {self.keys[name]: None for name in metrics | ablations if name in self.keys}
         said = {c.word for c in clauses}
         for c in self.definitions.defaults:
             if c.word not in said:

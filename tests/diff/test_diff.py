@@ -13,6 +13,8 @@ import pytest
 
 from circuitlang.diff import diff
 from circuitlang.language.diagnostics import Diagnostics
+from circuitlang.lockfile import read_lock, write_lock
+from circuitlang.lockfile.form import LockedTask
 from circuitlang.report.diff.document import ChangeForm, DiffDocument
 from circuitlang.report.diff.markdown import code, markdown
 from tests.diff.versions import BEFORE, COSMETIC, PLANTED, edited, locked, spec
@@ -318,6 +320,34 @@ def test_verdicts_that_flip(tmp_path: Path) -> None:
     assert invoke("diff", *locks)[0] == 1
 
 
+def test_other_weights_and_prompts_under_the_same_spec(tmp_path: Path) -> None:
+    old, new = spec(tmp_path, "old.circ", BEFORE), spec(tmp_path, "new.circ", BEFORE)
+    locks = locked(old), locked(new)
+    facts = read_lock(locks[0])
+    for path, commit in zip(locks, ("1" * 40, "2" * 40), strict=True):
+        model = facts.models["toy"].model_copy(update={"commit": commit})
+        task = LockedTask(
+            task="likes",
+            model="toy",
+            seed=0,
+            prompts=64,
+            prompts_digest=f"sha256:{commit}",
+            references=0,
+            references_digest="",
+            enumerated=False,
+        )
+        ground = {"models": {"toy": model}, "tasks": {"likes toy": task}}
+        write_lock(path, facts.model_copy(update=ground))
+    found = {
+        c.key: [(d.what, d.before, d.after) for d in c.details] for c in of_files(*locks).changes
+    }
+    assert found == {
+        "model toy": [("commit", "1" * 40, "2" * 40)],
+        "task likes": [("prompts of toy", f"sha256:{'1' * 40}", f"sha256:{'2' * 40}")],
+    }
+    assert of_files(locks[0], new).is_empty, "a spec says nothing of either"
+
+
 # ---------------------------------------------------------------- the command
 
 
@@ -445,8 +475,6 @@ def test_code_spans_hold_any_text(text: str) -> None:
 
 
 def test_a_lock_that_says_nonsense_is_refused(tmp_path: Path) -> None:
-    from circuitlang.lockfile import read_lock, write_lock
-
     old = spec(tmp_path, "old.circ", BEFORE)
     path = locked(old)
     lock = read_lock(path)
