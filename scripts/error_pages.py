@@ -20,8 +20,10 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
@@ -184,6 +186,33 @@ def _older_lock(folder: Path) -> None:
     write_lock(path, lock.model_copy(update={"tool": tool}))
 
 
+def _unreadable_lock(folder: Path) -> None:
+    """One whose meaning has a form of another time, though the file has not."""
+    from circuitlang.lockfile import read_lock, write_lock
+
+    path = _lock(folder)
+    lock = read_lock(path)
+    meaning = lock.meaning.model_copy(update={"json_": '{"version": 0}'})
+    write_lock(path, lock.model_copy(update={"meaning": meaning}))
+
+
+def _repository(folder: Path) -> None:
+    """The example, committed."""
+    author = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    for command in (("init", "-q"), ("add", "-A"), (*author, "commit", "-q", "-m", "a spec")):
+        subprocess.run(["git", "-C", str(folder), *command], check=True)
+
+
+def _torn_repository(folder: Path) -> None:
+    """One that has lost what its files hold."""
+    _repository(folder)
+    for path in folder.glob(".git/objects/??/*"):
+        path.chmod(0o600)
+        content = zlib.decompress(path.read_bytes())
+        if content.startswith(b"blob"):
+            path.unlink()
+
+
 CONFLICT = "<<<<<<< ours\nversion = 1\n=======\nversion = 1\n>>>>>>> theirs\n"
 
 INSTEAD: dict[str, Callable[[Path], object]] = {
@@ -191,6 +220,10 @@ INSTEAD: dict[str, Callable[[Path], object]] = {
     "CL007": _latin,
     "CL008": _nested,
     "CL601": _file_in_the_way,
+    "CL702": _repository,
+    "CL703": _repository,
+    "CL704": _torn_repository,
+    "CL705": _unreadable_lock,
     "CL712": _cut_lock,
     "CL713": _changed_lock("version = 1\n", CONFLICT),
     "CL714": _changed_lock("version = 1\n", "version = 2\n"),

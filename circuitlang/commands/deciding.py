@@ -204,10 +204,12 @@ def plan(
 
 def schema(
     of_plan: Annotated[bool, typer.Option("--plan", help="of what `plan --json` prints")] = False,
+    of_diff: Annotated[bool, typer.Option("--diff", help="of what `diff --json` prints")] = False,
 ) -> None:
     """Print the JSON Schema of `check --json`."""
+    from circuitlang.report.diff.document import DiffDocument
     from circuitlang.report.document import CheckDocument
     from circuitlang.report.plan import PlanDocument
 
-    document = PlanDocument if of_plan else CheckDocument
+    document = DiffDocument if of_diff else PlanDocument if of_plan else CheckDocument
     print(json.dumps(document.model_json_schema(mode="serialization"), indent=2))
