@@ -254,6 +254,21 @@ def test_a_sound_lock_fails_on_fresh_prompts_as_rarely_as_is_said() -> None:
     assert 0.7 * ALPHA < np.mean(differ) < 1.2 * ALPHA
 
 
+def test_what_a_search_finds_anew_is_not_compared() -> None:
+    def claim(value: float, worst: str, looked_at: int | None) -> LockedClaim:
+        return LockedClaim(
+            value=value, low=value, high=value, level=0.9, n=50, method="t", noise=0.0,
+            kind="claim", verdict="survived", ok=False, threshold=">= 0", region_low=0.0,
+            unit="prompts", seed=0, worst=worst, looked_at=looked_at,
+        )  # fmt: skip
+
+    assert status(claim(1.0, "a", 9), claim(2.0, "b", 9)) == "not compared"
+    assert status(claim(1.0, "a", 9), claim(2.0, "a", 9)) == "differs"
+    assert status(claim(1.0, "a", None), claim(2.0, "b", None)) == "differs"
+    assert status(claim(1.0, "a", None), claim(2.0, "b", None), same=False) == "not compared"
+    assert status(claim(1.0, "a", None), claim(2.0, "a", None), same=False) == "differs"
+
+
 def test_many_numbers_have_a_wider_limit() -> None:
     one, many = (
         _compared("x", number(0.0), number(1.0), False, count).sampling_error for count in (1, 50)

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from circuitlang.compiler.collect import measurements
 from circuitlang.front import (
     Front,
     Options,
@@ -15,6 +14,7 @@ from circuitlang.front import (
     chosen_claims,
     draw_prompts,
     fetched_front,
+    pairs_used,
     resolve_file,
 )
 from circuitlang.language.diagnostics import Diagnostics
@@ -146,14 +146,8 @@ def locate_as_locked(lock: Lock) -> Locate:
 
 
 def _draw_offline(front: Front) -> None:
-    """Draws the prompts of what needs no tokenizer that is not on this machine."""
+    """Draws the prompts where the tokenizer of every model is on this machine."""
     assert front.resolved is not None
-    found, asked = front.resolved.found, front.asked
-    front.asked = tuple(
-        (form, span)
-        for form, span in asked
-        if all(found[m.run.model.name].tokenizer for m in measurements(form))
-    )
-    if any(measurements(form) for form, _ in front.asked):
+    found = front.resolved.found
+    if all(found[name].tokenizer is not None for _, name in pairs_used(front)):
         draw_prompts(front, Options())
-    front.asked = asked

@@ -55,6 +55,7 @@ def facts_of(
     known: Used = {name: (found, None) for name, found in front.resolved.found.items()}
     known = {**known, **(used or {})}
     models = {name: _model(model, *known[name]) for name, model in spec.models.items()}
+    stated = _meaning(front)
     if options is not None:
         from circuitlang.measured import open_store
 
@@ -72,7 +73,7 @@ def facts_of(
         files=_files(front),
         models={name.strip('"'): model for name, model in models.items()},
         tasks=_tasks(front),
-        meaning=_meaning(front),
+        meaning=stated,
     )
 
 

@@ -129,7 +129,7 @@ def _compared(
     status: Status
     if difference <= noise:
         status = "same"
-    elif not same and _is_of_its_sample(was, now):
+    elif _is_of_another(was, now, same):
         status = "not compared"
     elif sampling is not None and _difference(_margin(was), _margin(now)) <= sampling + noise:
         status = "beyond noise" if same else "agrees"
@@ -150,12 +150,16 @@ def _compared(
     )
 
 
-def _is_of_its_sample(was: LockedNumber, now: LockedNumber) -> bool:
-    """Whether its interval leaves out what another sample changes: which prompt or member it is of."""
+def _is_of_another(was: LockedNumber, now: LockedNumber, same: bool) -> bool:
+    """Whether they are numbers of two prompts or members, which is no error that an interval covers.
+
+    On the same prompts a search alone chooses anew; on others each number of one prompt does.
+    """
     if not isinstance(was, LockedClaim) or not isinstance(now, LockedClaim):
         return False
-    chosen = was.looked_at is not None and was.unit != "members"
-    return chosen or was.n == 1 or was.worst != now.worst
+    searched = was.looked_at is not None and was.unit != "members"
+    other = was.worst != now.worst
+    return searched and other if same else searched or other or was.n == 1
 
 
 def _margin(number: LockedNumber) -> float | None:
