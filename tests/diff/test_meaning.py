@@ -27,7 +27,7 @@ from circuitlang.meaning import Meaning, canonical, meaning
 from circuitlang.meaning.edges import by_condition, edges_content, edges_of
 
 ROOT = Path(__file__).parents[2]
-SPECS = sorted([*ROOT.glob("specs/*/*.circ"), *ROOT.glob("tests/language/good/[!.]*.circ")])
+SPECS = sorted([*ROOT.glob("specs/*/[!.]*.circ"), *ROOT.glob("tests/language/good/[!.]*.circ")])
 
 
 def of_text(text: str, folder: Path = ROOT / "specs" / "toy") -> Meaning:
