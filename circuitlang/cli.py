@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from circuitlang.commands import deciding, exchange, reporting, text
+from circuitlang.commands import deciding, diff, exchange, locking, reporting, text
 
 INTERRUPTED = 130
 
@@ -22,8 +22,11 @@ app = typer.Typer(
 )
 app.command()(deciding.check)
 app.command("eval")(deciding.evaluate)
+app.command()(locking.lock)
+app.command()(locking.verify)
 app.command()(text.lint)
 app.command()(text.fmt)
+app.command()(diff.diff)
 app.command()(text.show)
 app.command()(deciding.plan)
 app.command()(reporting.report)

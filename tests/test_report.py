@@ -234,6 +234,22 @@ def test_a_claim_is_about_what_its_runs_tell_apart(edges: Contents) -> None:
     assert first.about["reads_the_food"]["likes_circuit"] == ((), ("a1.h0",))
 
 
+def test_paths_lenses_and_tests_of_independence_are_about_their_parts(tmp_path: Path) -> None:
+    spec = tmp_path / "parts.circ"
+    lines = "input -> a0.h2.v a0.h2 -> a1.h0.q a1.h0 -> logits"
+    spec.write_text(
+        f"{SMALL}circuit c {{ {lines} }}\n"
+        "claim path: path_effect(a0.h2, a1.h0.q) <= -1\n"
+        "claim apart: independence(M - c, M) >= 5%\n"
+        "claim says: F(M by lens_logit(answer, a1.h0)) >= 0\n"
+    )
+    found = contents_of(spec)
+    assert about(found, "path", "c") == ["a0.h2->a1.h0<q>"]
+    assert about(found, "apart", "c") == [edge.name for edge in found.figures[0].edges]
+    assert found.about["says"]["c"] == ((), ("a1.h0",))
+    html(found)
+
+
 def test_drops_are_those_that_the_spec_measured(edges: Contents) -> None:
     members = {
         m.name: m for c in edges.document.claims for m in c.members if c.name == "full_is_minimal"

@@ -20,6 +20,7 @@ from circuitlang.language.spec import (
     Divergence,
     Each,
     Formula,
+    Independence,
     Mean,
     Measurement,
     MemberShare,
@@ -36,6 +37,7 @@ from circuitlang.language.spec import (
     Within,
 )
 
+KL_FROM_M = "KL from M"
 Requests = Mapping[Run, Sequence[Metric]]
 
 
@@ -78,6 +80,8 @@ def parts(form: Any) -> Iterator[Any]:
             yield search.first
         case Quantified() | MemberShare():
             yield from (formula for _, formula in form.members)
+        case Independence(one, other):
+            yield from (Mean(one), Mean(other))
         case Operation(_, operands):
             yield from operands
         case Aggregate(_, body, _):
@@ -96,10 +100,10 @@ def measurements(form: Formula | Number) -> Iterator[Measurement]:
 
 
 def runs_of(form: Formula | Number) -> Iterator[Run]:
-    """The run of every F of a formula, and those that its metric compares with."""
+    """The run of every F of a formula, those that its metric compares with and that they read from."""
     for measurement in measurements(form):
-        yield measurement.run
-        yield from reference_runs(measurement.metric.expression)
+        for run in (measurement.run, *reference_runs(measurement.metric.expression)):
+            yield from run.with_readings
 
 
 def has_search(form: Any) -> bool:
@@ -191,6 +195,9 @@ def collect(forms: Iterable[Formula | Number], token_sets: Mapping[str, Iterable
             setting = _setting(m)
             key = (setting.whole, setting.floor, setting.metric)
             settings.setdefault(key, setting)
+        beside = beside_the_mean(form)
+        if beside is not None:
+            add(*beside)
     floored = {(s.whole, s.metric) for s in settings.values() if s.floor is not None}
     kept = tuple(
         s for s in settings.values() if s.floor is not None or (s.whole, s.metric) not in floored
@@ -205,12 +212,35 @@ def collect(forms: Iterable[Formula | Number], token_sets: Mapping[str, Iterable
     return Needed(ordered, kept, accuracy)
 
 
+def beside_the_mean(form: Formula | Number) -> tuple[Run, Metric] | None:
+    """What is measured of the one run that a comparison sets against M: how far it is from M.
+
+    A mean over prompts can agree where single predictions do not.
+    """
+    if not isinstance(form, Comparison | Within):
+        return None
+    found = dict.fromkeys(m.run for m in measurements(form) if m.rows == Rows())
+    others = [r for r in found if r.live not in (r.floor, uniform(_everything(r)))]
+    whole = [r for r in found if r.live == uniform(_everything(r)) and not r.readings]
+    if len(others) != 1 or len(whole) != 1 or others[0].task != whole[0].task:
+        return None
+    if others[0].model != whole[0].model or others[0].readings:
+        return None
+    return others[0], Metric(KL_FROM_M, Divergence(whole[0]), True)
+
+
+def _everything(run: Run) -> int:
+    return architecture(run.model.shape).everything
+
+
 def _setting(m: Measurement) -> Setting:
-    ablation, graph = m.run.ablation, architecture(m.run.model.shape)
+    """The floor of a run that ablates nothing itself is that of the runs it reads from."""
+    ablated = (run.ablation for run in m.run.with_readings if run.ablation is not None)
+    ablation, graph = next(ablated, None), architecture(m.run.model.shape)
     whole = Run(m.run.model, m.run.task, None, uniform(graph.everything), "M")
     if ablation is None or (ablation.constants and missing(ablation.constants, m.run.floor, graph)):
         return Setting(whole, None, m.metric)
-    floor = replace(m.run, live=m.run.floor, written="none")
+    floor = replace(m.run, ablation=ablation, live=m.run.floor, written="none", readings=())
     return Setting(whole, floor, m.metric)
 
 
@@ -228,9 +258,11 @@ def reference_runs(expression: MetricExpression) -> list[Run]:
 
 
 def all_runs(requests: Requests) -> tuple[Run, ...]:
-    """Requested runs and the runs that their metrics refer to, each once."""
+    """Requested runs, the runs that their metrics refer to and that these read from, each once."""
     found: dict[Run, None] = dict.fromkeys(requests)
     for metrics in requests.values():
         for metric in metrics:
             found.update(dict.fromkeys(reference_runs(metric.expression)))
+    for run in tuple(found):
+        found.update(dict.fromkeys(run.with_readings))
     return tuple(found)

@@ -8,16 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from circuitlang.compiler.collect import beside_the_mean
 from circuitlang.judgement.contrast import (
     Unsupported,
     classify,
     comparisons,
+    independences,
     is_averageable,
     is_quantile,
     within_parts,
 )
 from circuitlang.judgement.estimator import Estimator
 from circuitlang.judgement.forms import Affine, Form, form_of
+from circuitlang.judgement.independence import Independent
 from circuitlang.judgement.intervals import Estimate, Interval, unknown
 from circuitlang.judgement.leaf import Leaf, finite, floor_of, ratio_estimate
 from circuitlang.judgement.node import Node
@@ -40,6 +43,7 @@ from circuitlang.language.spec import (
     Claim,
     Comparison,
     Formula,
+    Independence,
     MemberShare,
     Number,
     Quantified,
@@ -74,6 +78,8 @@ def node_of(formula: Formula, estimator: Estimator, target: str) -> Node:
         case Both(parts):
             members = [(f"part {i}", part) for i, part in enumerate(parts, 1)]
             return Group("forall", _nodes(members, estimator, target))
+        case Independence():
+            return Independent(formula, estimator)
         case Quantified(kind="most", level=level):
             assert level is not None
             nodes = _nodes(formula.members, estimator, target)
@@ -116,6 +122,7 @@ def tasks(formula: Formula) -> tuple[str, ...]:
         for side in (comparison.left, comparison.right)
         for m in measurements(side)
     ]
+    found += [test.one.run.task for test in independences(formula)]
     return tuple(dict.fromkeys(found))
 
 
@@ -177,6 +184,10 @@ def _judged(
         decision = Decision(NOT_RUN, reason="its search was not run")
     else:
         decision = decide(claim.formula, estimator, target, alpha)
+    beside = beside_the_mean(claim.formula)
+    if beside is not None and beside in estimator.sample.values:
+        far = (beside[1].name, float(estimator.sample.values[beside].mean()))
+        decision = replace(decision, companions=(*decision.companions, far))
     reason = _why_invalid(claim, preconditions, broken)
     if reason:
         decision = replace(
@@ -258,18 +269,18 @@ def _reported(
     level = 1 - 2 * alpha
     if isinstance(number, MemberShare):
         return _reported_share(label, number, estimator, target, alpha)
-    value = estimator.value(number)
+    value, noise = estimator.value(number), estimator.noise(number)
     form = form_of(number)
     for guard in form.guards if form else ():
         found = denominator(estimator, guard, target)
         if found is not None and not found.passed:
             why = f"{found.code}, {found.title}: {found.detail}"
-            return NumberEstimate(label, value, None, None, level, 0, "prompts", "none", why)
+            return NumberEstimate(label, value, None, None, level, 0, "prompts", "none", why, noise)
     found_number = estimate_number(number, estimator, target)
     low, high = found_number.bounds(alpha)
     return NumberEstimate(
         label, value, finite(low), finite(high), level, found_number.n, found_number.unit,
-        found_number.method(alpha), found_number.reason,
+        found_number.method(alpha), found_number.reason, noise,
     )  # fmt: skip
 
 
@@ -280,5 +291,5 @@ def _reported_share(
     low, high = found.bounds(alpha)
     return NumberEstimate(
         label, found.value, low, high, 1 - 2 * alpha, len(number.members), "members",
-        found.method, found.invalid,
+        found.method, found.invalid, 0.0,
     )  # fmt: skip

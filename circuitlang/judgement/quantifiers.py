@@ -210,11 +210,12 @@ class Group:
 
     def _corrected(self, node: Node, found: Decision, alpha: float) -> Decision:
         """Tell apart what is undecided and what only Holm's correction leaves undecided."""
-        if self.kind == "forall" and found.verdict == UNDECIDED and node.fails(alpha):
+        open_ = found.verdict in (UNDECIDED, SURVIVED)
+        if self.kind == "forall" and open_ and node.fails(alpha):
             reason = (
                 f"fails alone, but not after Holm's correction over {len(self.members)} members"
             )
-            return replace(found, reason=reason)
+            return replace(found, verdict=UNDECIDED, reason=reason)
         return found
 
     def _reason(self, verdict: str, members: tuple[tuple[str, Decision], ...]) -> str | None:
@@ -223,6 +224,8 @@ class Group:
             return None
         if verdict == SURVIVED:
             tried = self._looked_at(members)
+            if tried is None:
+                return next(d.reason for _, d in members if d.verdict == SURVIVED)
             return f"{tried:,} members were looked at and none refutes it; there are more"
         missing = [(name, d) for name, d in members if d.verdict not in (HOLDS, SURVIVED)]
         failed = [name for name, d in members if d.verdict == FAILS]

@@ -13,24 +13,26 @@ from circuitlang.language.graph.architecture import Shape, architecture
 from circuitlang.language.models.find import Found
 from circuitlang.language.prompt import Prompt, PromptSet
 from circuitlang.language.spec import Ablation, Metric, ModelReference, ReportItem, Run
+from circuitlang.lockfile import Lock
 from circuitlang.report.document import (
     AblationForm,
     AgainstReferenceForm,
     ClaimForm,
     CorruptedForm,
     DifferenceForm,
-    EdgesForm,
     InvariantForm,
     MemberForm,
     ModelForm,
-    PositionedForm,
     PreconditionForm,
+    PreregisteredForm,
     PromptForm,
+    ReadingForm,
     ReportForm,
     RunForm,
     TaskForm,
+    WiringForm,
 )
-from circuitlang.report.edge_sets import edges_form, positioned_forms
+from circuitlang.report.edge_sets import edges_form, positioned_forms, receivers_forms
 
 HAIR = 0.1
 
@@ -118,23 +120,14 @@ def run_forms(
 ) -> tuple[RunForm, ...]:
     """One entry per distinct (run, metric); the edges of a run are written down once."""
     forms: list[RunForm] = []
-    sets: dict[Run, tuple[EdgesForm | None, tuple[PositionedForm, ...]]] = {}
+    wirings: dict[Run, WiringForm] = {}
     for (run, metric), vector in values.items():
-        if run not in sets:
-            graph = architecture(run.model.shape)
-            drawn = prompts[run.task, run.model.name].prompts
-            if run.live.is_uniform:
-                sets[run] = (edges_form(run.live.mask, graph), ())
-            else:
-                sets[run] = (None, positioned_forms(run.live, drawn, graph))
-        live, live_at = sets[run]
+        if run not in wirings:
+            wirings[run] = wiring_form(run, prompts[run.task, run.model.name].prompts)
         forms.append(
             RunForm(
-                set=run.written,
-                live=live,
-                live_at=live_at,
+                **dict(wirings[run]),
                 on=run.task,
-                under=ablation_form(run.ablation),
                 by=metric.name,
                 with_=run.model.name.strip('"'),
                 free=run.free,
@@ -147,8 +140,26 @@ def run_forms(
     return tuple(forms)
 
 
+def wiring_form(run: Run, prompts: tuple[Prompt, ...]) -> WiringForm:
+    graph, uniform = architecture(run.model.shape), run.live.is_uniform
+    return WiringForm(
+        set=run.written,
+        live=edges_form(run.live.mask, graph) if uniform else None,
+        live_at=() if uniform else positioned_forms(run.live, prompts, graph),
+        under=ablation_form(run.ablation),
+        readings=tuple(
+            ReadingForm(
+                receivers=receivers_forms(one.edges, prompts, graph),
+                run=wiring_form(one.run, prompts),
+            )
+            for one in run.readings
+        ),
+    )
+
+
 def claim_form(result: ClaimResult) -> ClaimForm:
     d, expected = result.decision, result.expectation or (None, None)
+    members = tuple(_members(d))
     return ClaimForm(
         name=result.name,
         kind=result.kind,  # type: ignore[arg-type]
@@ -173,11 +184,13 @@ def claim_form(result: ClaimResult) -> ClaimForm:
         reason=d.reason or d.power_note,
         worst=d.worst,
         failed=d.failed,
-        members=tuple(_members(d)),
+        members=members,
         companions=dict(d.companions),
         looked_at=d.looked_at,
         fragile=_is_fragile(d),
         counterexample=d.counterexample,
+        noise=d.noise,
+        member_count=len(members),
     )
 
 
@@ -224,6 +237,8 @@ def report_forms(item: ReportItem, numbers: Iterable[NumberEstimate]) -> Iterabl
             high=number.high,
             n=number.n,
             method=number.method,
+            level=number.level,
+            noise=number.noise,
         )
 
 
@@ -250,3 +265,10 @@ def against_reference_form(found: Any) -> AgainstReferenceForm:
 
 def invariant_form(found: Any) -> InvariantForm:
     return InvariantForm(name=found.name, deviation=found.deviation, passed=found.passed)
+
+
+def preregistered_form(lock: Lock) -> PreregisteredForm | None:
+    sealed = lock.preregistered
+    if sealed is None:
+        return None
+    return PreregisteredForm(date=sealed.date.isoformat(), changes=sealed.changes)

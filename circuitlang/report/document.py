@@ -117,14 +117,38 @@ class AblationForm(Form):
     sha256: str | None = Field(default=None, description="of the file's bytes")
 
 
-class RunForm(Form):
-    """F(S on task under ablation by metric with model free nodes), one entry per metric."""
+class ReceiversForm(Form):
+    """Receivers such as a9.h9<q>, at these token positions of these prompts."""
+
+    prompts: tuple[int, ...] | None = Field(description="None for all")
+    positions: tuple[int, ...] | None = Field(description="None for all")
+    receivers: tuple[str, ...]
+
+
+class WiringForm(Form):
+    """Which edges carry what in a run."""
 
     set: str = Field(description="S as written")
     live: EdgesForm | None = Field(description="live edges at every position, free ones included")
     live_at: tuple[PositionedForm, ...] = Field(description="instead of `live` for positional sets")
-    on: str
     under: AblationForm | None = Field(description="None when every edge is live")
+    readings: tuple[ReadingForm, ...] = Field(
+        default=(),
+        description="receivers that read from other runs; the last that names one counts",
+    )
+
+
+class ReadingForm(Form):
+    """These receivers read what their edges bring in another run."""
+
+    receivers: tuple[ReceiversForm, ...]
+    run: WiringForm
+
+
+class RunForm(WiringForm):
+    """F(S on task under ablation by metric with model free nodes), one entry per metric."""
+
+    on: str
     by: str
     with_: str = Field(serialization_alias="with", validation_alias="with")
     free: tuple[str, ...]
@@ -184,6 +208,10 @@ class ClaimForm(Form):
     counterexample: str | None = Field(
         default=None, description="the simplest member known to refute the claim, as a spec says it"
     )
+    noise: float | None = Field(
+        default=None, description="how far the numeric noise of its metrics can move the value"
+    )
+    member_count: int = Field(default=0, description="how many members it has, listed or not")
 
 
 class ReportForm(Form):
@@ -195,6 +223,10 @@ class ReportForm(Form):
     high: float | None
     n: int
     method: str
+    level: float | None = Field(default=None, description="two-sided confidence of low..high")
+    noise: float | None = Field(
+        default=None, description="how far the numeric noise of its metrics can move the value"
+    )
 
 
 class PreconditionForm(Form):
@@ -229,6 +261,13 @@ class AgainstReferenceForm(Form):
     differences: tuple[DifferenceForm, ...]
 
 
+class PreregisteredForm(Form):
+    """When the spec was sealed before any result, and what has changed since."""
+
+    date: str
+    changes: tuple[str, ...]
+
+
 class CheckDocument(Form):
     """Everything one `circ check` of one file found."""
 
@@ -242,6 +281,12 @@ class CheckDocument(Form):
     exit_code: int = Field(description="0 all hold or meet expectations, 1 otherwise, 2 not run")
     seconds: float
     seed: int | None
+    locked: str | None = Field(
+        default=None, description="with --frozen: when the verdicts were locked; nothing was run"
+    )
+    preregistered: PreregisteredForm | None = Field(
+        default=None, description="of what a lock was read or written"
+    )
     diagnostics: tuple[DiagnosticForm, ...]
     models: tuple[ModelForm, ...] = ()
     tasks: tuple[TaskForm, ...] = ()

@@ -30,6 +30,9 @@ FUNCTIONS = {
     **dict.fromkeys(("len", "count", "length", "n_edges"), "the number of edges is `size(C)`"),
     **dict.fromkeys(("avg", "average", "expectation"), _MEAN),
     **dict.fromkeys(("score", "f", "run", "evaluate"), "the score of a set is `F(C)`"),
+    **dict.fromkeys(
+        ("curve", "auc", "area"), 'the area under all sizes is `cpr("scores.json")`'
+    ),
     **dict.fromkeys(("completeness", "complete"), "write `incompleteness(C, K) <= 0.1`"),
     **dict.fromkeys(
         ("minimality", "minimal"), "write `forall e in edges(C): abs(drop(C, e)) >= 5% * effect`"

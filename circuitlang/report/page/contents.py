@@ -157,7 +157,7 @@ def _claim(form: ClaimForm, claim: Claim, numbers: Numbers) -> ClaimView:
         explanation(form),
         interval_picture(form),
         tuple(_member(m, interval_picture(m, form, where)) for m in shown),
-        len(form.members) - len(shown) if shown else 0,
+        form.member_count - len(shown) if shown else 0,
         distribution(claim.formula, numbers, form) if form.value is not None else None,
     )
 

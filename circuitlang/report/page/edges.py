@@ -11,6 +11,7 @@ from circuitlang.compiler.collect import measurements
 from circuitlang.language.graph.architecture import Architecture, Node, architecture
 from circuitlang.language.spec import (
     AttentionScore,
+    CopyScore,
     Measurement,
     MetricExpression,
     MetricOperation,
@@ -42,9 +43,11 @@ def edges_around(form: Any, model: ModelReference) -> int:
 
 
 def _smaller_side(run: Run, graph: Architecture) -> int:
+    """What a run leaves out or keeps, whichever is less, and what it reads from another run."""
+    read = reduce(or_, (reading.edges.reach for reading in run.readings), 0)
     if 2 * run.live.lasting.bit_count() > graph.size:
-        return graph.everything & ~run.live.lasting
-    return run.live.reach & ~run.floor.reach
+        return graph.everything & ~run.live.lasting | read
+    return run.live.reach & ~run.floor.reach | read
 
 
 def nodes_read(form: Any, model: ModelReference) -> frozenset[Node]:
@@ -55,10 +58,10 @@ def nodes_read(form: Any, model: ModelReference) -> frozenset[Node]:
 
 def _read(expression: MetricExpression) -> Iterator[Node]:
     match expression:
-        case AttentionScore(head=head):
+        case AttentionScore(head=head) | CopyScore(head=head):
             yield head
-        case TokenScore(node=node) if node is not None:
-            yield node
+        case TokenScore(lens=lens) if lens is not None:
+            yield lens.node
         case MetricOperation(operands=operands):
             for operand in operands:
                 yield from _read(operand)
