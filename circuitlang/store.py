@@ -13,10 +13,11 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 FILE = "runs.sqlite"
 FOLDER = ".circ"
@@ -114,6 +115,8 @@ class Store:
 
     def write(self, records: Mapping[bytes, Record]) -> None:
         """Keeps the records: all of them or, when that fails, none."""
+        import numpy as np
+
         statements: list[Statement] = []
         for key, record in records.items():
             text = json.dumps(record.invariants)
@@ -203,6 +206,8 @@ def _record(
     key: bytes, numbers: object, checked: object, seal: object, invariants: object
 ) -> Record | None:
     """The record in a row; None where the row is not what was written."""
+    import numpy as np
+
     if not isinstance(numbers, bytes) or not isinstance(checked, bytes):
         return None
     if not isinstance(invariants, str) or seal != _seal(key, numbers, checked):

@@ -168,12 +168,12 @@ def test_a_session_reads_what_check_stored(checked: Path) -> None:
     stored = next(run for run in document["runs"] if run["set"] == "wide")
     with circuitlang.session(checked) as session:
         assert session.F("wide").tolist() == stored["values"]
-        assert not session.loaded
+        assert not session.runner.loaded
         session.F("wide - m0")
-        assert session.loaded
+        assert session.runner.loaded
     with circuitlang.session(checked, fresh=True) as session:
         assert session.F("wide").numpy() == pytest.approx(stored["values"], abs=1e-4)
-        assert session.loaded
+        assert session.runner.loaded
 
 
 def test_a_session_makes_no_store(tmp_path: Path) -> None:
