@@ -77,7 +77,7 @@ def measure_all(
 
         again = sampled_runs(batches, runner.options.seed or 0)
     runner.load(batch.model.name for batch in (*(batch for batch, _ in left), *again))
-    for batch, _ in left:
+    for batch in batches:
         runner.execute(batch)
     comparison = compared(runner, again) if again else None
     return Measured(

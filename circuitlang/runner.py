@@ -18,7 +18,8 @@ from circuitlang.front import Front, Options, Progress, model_span
 from circuitlang.language.diagnostics import Reject
 from circuitlang.language.models.find import Found
 from circuitlang.language.prompt import PromptSet
-from circuitlang.store import FOLDER, Invariant, Record, Store
+from circuitlang.store import FOLDER, Invariant, Store
+from circuitlang.store.database import NOT_READ
 
 if TYPE_CHECKING:
     from circuitlang.runtime.models import LoadedModel
@@ -89,37 +90,57 @@ class Runner:
         return batch
 
     def execute(self, batch: Batch, checked: Checked | None = None, *, keep: bool = True) -> None:
-        """Executes what is missing of a batch on every prompt, and stores it if it is to be kept.
+        """Executes what is missing of a batch, and stores it if it is to be kept.
 
-        Where it is not known how far that can be trusted, the invariants are checked first.
+        Where it is not known how far that can be trusted, the invariants are checked first. What is
+        killed goes on at the next try behind the last chunk that was stored.
         """
-        missing = batch.missing
-        if not missing:
+        missing, keys = batch.missing, batch.executed_keys
+        written = (*batch.keys_of(missing), *batch.joined)
+        if not written:
             return
-        from circuitlang.runtime.measure import measure
+        if missing:
+            self.load([batch.model.name])
+        keep = keep and self._storable(batch)
+        if missing:
+            self._execute(batch, missing, checked, keep)
+        if keep:
+            records = {key: batch.records[key] for key in written}
+            self.store.write(records, batch.origin, {*keys.values(), *batch.part_keys})
 
-        name = batch.model.name
-        self.load([name])
-        model, show = self.loaded[name], None
+    def _execute(
+        self, batch: Batch, missing: Requests, checked: Checked | None, keep: bool
+    ) -> None:
+        from circuitlang.runtime.measure import measure
+        from circuitlang.unfinished import Unfinished
+
+        show = None
         if checked is None:
             checked, show = self._checked(batch, missing), self.progress.pairs
             number, prompts = len(all_runs(per_draw(missing))), len(batch.drawn.prompts)
             self.progress.stage(f"{batch.drawn.task}: {number} runs on {prompts} prompts")
-        values = measure(
-            model,
-            batch.drawn,
-            missing,
-            chunk=self.options.chunk,
-            memory=self.options.memory,
-            progress=show,
-        )
-        records = {
-            batch.keys[run, metric]: Record(vector, checked.noise[metric], checked.invariants)
-            for (run, metric), vector in values.items()
-        }
-        batch.records |= records
-        if keep and batch.content is not None and self._content(model.found) == batch.content:
-            self.store.write(records)
+        unfinished = Unfinished(self.store, batch, checked) if keep else None
+        try:
+            values = measure(
+                self.loaded[batch.model.name],
+                batch.drawn,
+                missing,
+                chunk=self.options.chunk,
+                memory=self.options.memory,
+                progress=show,
+                known=batch.known,
+                keep=unfinished.add if unfinished else None,
+            )
+        except BaseException:
+            if unfinished:
+                unfinished.flush()
+            raise
+        batch.finish(values, checked)
+
+    def _storable(self, batch: Batch) -> bool:
+        """Whether the batch's keys are of the model as it is now."""
+        content = self._content(self.found(batch.model.name))
+        return content is not None and content == batch.content
 
     def _checked(self, batch: Batch, missing: Requests) -> Checked:
         """The invariants, on one chunk of the batch's prompts."""
@@ -140,9 +161,9 @@ def open_store(front: Front, options: Options, *, create: bool = True) -> Store:
     assert front.resolved is not None
     folder = Path(options.store or front.resolved.source.folder / FOLDER)
 
-    def complain(reason: str, help: str) -> None:
-        message = f"The store of runs `{folder}`: {reason}."
-        front.diagnostics.note("CL601", message, None, help)
+    def complain(code: str, reason: str, help: str) -> None:
+        what = "The store of runs" if code == NOT_READ else "Runs were not stored in"
+        front.diagnostics.note(code, f"{what} `{folder}`: {reason}.", None, help)
 
     return Store(folder if options.stored else None, complain, create=create)
 

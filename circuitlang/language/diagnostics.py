@@ -96,6 +96,11 @@ TITLES = {
     "CL520": "a token id that the model does not have",
     "CL601": "stored runs that cannot be used",
     "CL602": "a model that only the reference executor runs",
+    "CL731": "runs that could not be stored",
+    "CL732": "no store where one was looked for",
+    "CL733": "a store that cannot be listed or pruned",
+    "CL734": "damage in a store",
+    "CL735": "a spec whose stored runs are not known",
     "CL901": "a defect of this tool",
 }
 

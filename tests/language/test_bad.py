@@ -32,6 +32,11 @@ ELSEWHERE = {
     "CL518": ("a tokenizer that merges across slots", "language/test_sampling.py"),
     "CL601": ("something in the way of the store", "test_store.py"),
     "CL602": ("a model without adapter", "test_plan.py"),
+    "CL731": ("a full disk", "store/test_full_disk.py"),
+    "CL732": ("a folder without a store", "store/test_cache.py"),
+    "CL733": ("a store of another version", "store/test_cache.py"),
+    "CL734": ("a damaged store", "store/test_cache.py"),
+    "CL735": ("a spec that was never checked", "store/test_cache.py"),
     "CL901": ("a defect of the tool itself", "test_explain.py"),
 }
 # Found after the language's own stages; the sentence itself says what to do.
