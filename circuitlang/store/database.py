@@ -96,6 +96,14 @@ class Database:
             return False
         return True
 
+    def shrink(self) -> None:
+        """Gives the disk back what dropped rows took; needs as much room as the file while it does."""
+        try:
+            if self.connection is not None:
+                self.connection.execute("VACUUM")
+        except sqlite3.Error as error:
+            self.complain(NOT_WRITTEN, *_why(error))
+
 
 def _why(error: sqlite3.Error) -> tuple[str, str]:
     """A reason that a person understands, and what to do."""
