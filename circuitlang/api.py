@@ -25,6 +25,9 @@ from circuitlang.runner import Runner
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from circuitlang.lockfile import Lock
+    from circuitlang.report.verification import VerificationDocument
+
 
 class SpecError(Exception):
     """A spec or expression with errors; `diagnostics` has all of them, the text renders them."""
@@ -80,6 +83,29 @@ def check(spec: LoadedSpec | str | Path, **options: Any) -> CheckDocument:
     if outcome.measured is None:
         raise SpecError(outcome.front.found)
     return document(outcome, chosen, per_example=True)
+
+
+def lock(spec: LoadedSpec | str | Path, **options: Any) -> Lock:
+    """Decides every claim and writes the lock beside the spec; raises `SpecError`."""
+    from circuitlang import locking
+
+    path = spec.path if isinstance(spec, LoadedSpec) else Path(spec)
+    outcome, _ = locking.lock(path, Options(**options), Silent())
+    if outcome.lock is None:
+        raise SpecError(outcome.front.found)
+    return outcome.lock
+
+
+def verify(spec: LoadedSpec | str | Path, **options: Any) -> VerificationDocument:
+    """A new check against the lock, executed whole unless `fresh` is False; raises `SpecError`."""
+    from circuitlang import locking
+
+    path = spec.path if isinstance(spec, LoadedSpec) else Path(spec)
+    chosen = Options(**{"fresh": True, **options})
+    front, found = locking.verify(path, chosen, Silent())
+    if found is None:
+        raise SpecError(front.found)
+    return found
 
 
 def session(spec: LoadedSpec | str | Path, **options: Any) -> Session:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from circuitlang.commands import deciding, exchange, text
+from circuitlang.commands import cache, deciding, exchange, locking, text
 
 INTERRUPTED = 130
 
@@ -22,6 +22,8 @@ app = typer.Typer(
 )
 app.command()(deciding.check)
 app.command("eval")(deciding.evaluate)
+app.command()(locking.lock)
+app.command()(locking.verify)
 app.command()(text.lint)
 app.command()(text.fmt)
 app.command()(text.show)
@@ -32,6 +34,7 @@ app.command()(text.explain)
 app.command()(text.new)
 app.command()(text.lsp)
 app.command()(deciding.schema)
+app.add_typer(cache.app, name="cache")
 
 
 @app.callback(invoke_without_command=True)

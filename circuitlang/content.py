@@ -49,13 +49,18 @@ def model_content(found: Found, file_digest: Callable[[Path], str]) -> str | Non
     """The hub commit, or a digest of config and weights; None where neither is at hand."""
     if found.commit is not None:
         return f"commit {found.commit}"
-    if found.folder is None:
-        return None
-    files = [found.folder / "config.json", *sorted(found.folder.glob("*.safetensors*"))]
+    files = weight_files(found)
     try:
-        return digest([[file.name, file_digest(file)] for file in files]).hex()
+        return digest([[file.name, file_digest(file)] for file in files]).hex() if files else None
     except OSError:
         return None
+
+
+def weight_files(found: Found) -> list[Path]:
+    """The config and the safetensors files of a model, as far as they are on this machine."""
+    if found.folder is None:
+        return []
+    return [found.folder / "config.json", *sorted(found.folder.glob("*.safetensors*"))]
 
 
 class Contents:
@@ -71,8 +76,8 @@ class Contents:
         self.prompts, self.references = drawn.prompts, drawn.references
         self.layouts = [prompt.layout for prompt in drawn.prompts]
         kind = device.partition(":")[0]
-        tokens = [prompt.tokens for prompt in drawn.prompts]
-        made_of = [SEMANTICS, _engines(), model, reference.dtype, kind, tokens]
+        self.tokens = [prompt.tokens for prompt in drawn.prompts]
+        made_of = [SEMANTICS, _engines(), model, reference.dtype, kind, self.tokens]
         self.base = digest(made_of).hex()
         self._run = cache(self._run_digest)
         self._ablation = cache(self._ablation_digest)
@@ -80,6 +85,11 @@ class Contents:
 
     def key(self, run: Run, metric: Metric) -> bytes:
         return digest([self.base, self._run(run), self._metric(metric.expression)])
+
+    def asked(self, run: Run, metric: Metric) -> str:
+        """As `key`, of what is asked alone, whatever model, device and version answers."""
+        made_of = [SEMANTICS, self.tokens, self._run(run), self._metric(metric.expression)]
+        return digest(made_of).hex()
 
     def _run_digest(self, run: Run) -> str:
         ablation = None if run.ablation is None else self._ablation(run.ablation)

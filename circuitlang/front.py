@@ -16,7 +16,7 @@ from circuitlang.language.formulas.bounds import contradictions
 from circuitlang.language.formulas.inline import count
 from circuitlang.language.models.find import Found, find
 from circuitlang.language.models.statement import Locate
-from circuitlang.language.pedantic import pedantic
+from circuitlang.language.pedantic import Known, pedantic
 from circuitlang.language.prompt import PromptSet, mean_key
 from circuitlang.language.resolve import Resolved, load, resolve, resolve_expression
 from circuitlang.language.source import Source, Span
@@ -55,7 +55,8 @@ class Options:
     `store` is the folder of stored runs, by default `.circ` beside the spec; `stored` False does
     without one, and `fresh` executes every run whether or not it is stored. `memory` is how many
     bytes tensors may take besides the models; `against_reference` executes a sample of runs again,
-    with the reference executor. `pedantic` is lint's: warn of what a careful reviewer would ask.
+    with the reference executor. `locked` demands a lock that says what the spec says. `pedantic` is
+    lint's: warn of what a careful reviewer would ask. `dtype` is one for every model.
     """
 
     device: str = "cpu"
@@ -70,6 +71,14 @@ class Options:
     memory: int | None = None
     against_reference: bool = False
     pedantic: bool = False
+    locked: bool = False
+    dtype: str | None = None
+
+    @property
+    def decides_spec(self) -> bool:
+        """Whether what is decided is the whole spec, as it is written."""
+        own = (self.samples, self.seed, self.dtype) == (None, None, None)
+        return own and not self.claims and not self.quick
 
     @property
     def sample_size(self) -> int | None:
@@ -95,20 +104,26 @@ class Front:
         return self.diagnostics.sorted
 
 
-def resolve_file(path: Path, locate: Locate = find, seed: int | None = None) -> Front:
+def resolve_file(
+    path: Path, locate: Locate = find, seed: int | None = None, dtype: str | None = None
+) -> Front:
     """Text to resolved spec. Needs the models' shapes only."""
     diagnostics = Diagnostics()
     source = load(path, diagnostics)
     if source is None:
         return Front(diagnostics)
-    return resolve_source(source, diagnostics, locate, seed)
+    return resolve_source(source, diagnostics, locate, seed, dtype)
 
 
 def resolve_source(
-    source: Source, diagnostics: Diagnostics, locate: Locate = find, seed: int | None = None
+    source: Source,
+    diagnostics: Diagnostics,
+    locate: Locate = find,
+    seed: int | None = None,
+    dtype: str | None = None,
 ) -> Front:
     """As `resolve_file`, of a text that need not be in a file."""
-    front = Front(diagnostics, resolve(source, diagnostics, locate, seed))
+    front = Front(diagnostics, resolve(source, diagnostics, locate, seed, dtype))
     if front.resolved is not None:
         _check_decidable(front.resolved, diagnostics)
         claims = front.resolved.spec.claims
@@ -134,8 +149,22 @@ def lint_further(front: Front, options: Options) -> Front:
         draw_prompts(front, options)
         if options.pedantic and not front.diagnostics.has_errors:
             whole = frozenset(task for (task, _), d in front.prompts.items() if d.enumerated)
-            pedantic(front.resolved, front.diagnostics, whole)
+            pedantic(front.resolved, front.diagnostics, whole, _locked_results(front.resolved))
     return front
+
+
+def _locked_results(resolved: Resolved) -> dict[str, Known]:
+    """What the lock beside the spec says of its claims; nothing where there is none to be read."""
+    from circuitlang.lockfile import LockProblem, lock_path, read_lock
+
+    try:
+        lock = read_lock(lock_path(resolved.source.folder / Path(resolved.source.name).name))
+    except LockProblem:
+        return {}
+    return {
+        name: Known(lock.day, c.value, tuple(e for e in (c.low, c.high) if e is not None))
+        for name, c in lock.claims.items()
+    }
 
 
 def _check_decidable(resolved: Resolved, diagnostics: Diagnostics) -> None:
@@ -464,7 +493,7 @@ def fetched_front(
 
     With `expression` only that is asked for, else the spec's (chosen) claims and reports.
     """
-    front = resolve_file(path, seed=options.seed)
+    front = resolve_file(path, seed=options.seed, dtype=options.dtype)
     if front.diagnostics.has_errors:
         return front
     lacking = front.resolved is None or any(
@@ -476,7 +505,7 @@ def fetched_front(
         def locate(reference: str, revision: str | None, base: Path) -> Found:
             return fetch(reference, revision, base, progress.stage)
 
-        front = resolve_file(path, locate, options.seed)
+        front = resolve_file(path, locate, options.seed, options.dtype)
     if front.resolved is None or front.diagnostics.has_errors:
         return front
     if expression is not None:

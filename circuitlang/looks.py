@@ -141,6 +141,7 @@ class _State:
             self.measured,
             needed=needed_runs(self.front, [claim.formula for claim in self.claims]),
             prompts=self.front.prompts,
+            keys=frozenset(self.runner.keys),
             values={key: np.concatenate(parts) for key, parts in self.values.items()},
         )
 

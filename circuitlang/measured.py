@@ -60,6 +60,7 @@ class Measured:
     numbers all came from the store. The noise of a metric is at least its difference in the
     comparison, where there is one. `held_out` are the prompts of the tasks that were searched on
     which the found members are decided, and `hunts` what searches for prompts came to, by formula.
+    `keys` are what all the numbers are stored under.
     """
 
     resolved: Resolved
@@ -74,6 +75,7 @@ class Measured:
     comparison: Comparison | None = None
     held_out: Mapping[str, list[int]] = field(default_factory=dict)
     hunts: Mapping[Any, Hunt] = field(default_factory=dict)
+    keys: frozenset[bytes] = frozenset()
 
 
 def larger_noise(one: Measured, other: Measured) -> dict[Metric, float]:
@@ -97,6 +99,7 @@ def together(early: Measured, late: Measured) -> Measured:
         noise=larger_noise(early, late),
         invariants=(*early.invariants, *late.invariants),
         models=tuple(dict.fromkeys((*early.models, *late.models))),
+        keys=early.keys | late.keys,
         executed=early.executed + late.executed,
         stored=early.stored + late.stored,
     )

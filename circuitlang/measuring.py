@@ -44,7 +44,13 @@ def measured_front(front: Front, options: Options, progress: Progress) -> Measur
         needed = needed_runs(front, (form for form, _ in front.asked))
         measured = measure_all(runner, needed, against_reference=options.against_reference)
         hunts = _hunts(runner, written, measured)
-        return replace(measured, held_out=held_out, hunts=hunts, executed=measured.executed + tried)
+        return replace(
+            measured,
+            held_out=held_out,
+            hunts=hunts,
+            keys=frozenset(runner.keys),
+            executed=measured.executed + tried,
+        )
     return None
 
 

@@ -46,6 +46,7 @@ from circuitlang.runner import Runner
 if TYPE_CHECKING:
     from circuitlang.compiler.cost import Cost, Work
     from circuitlang.compiler.pieces import Piece
+    from circuitlang.lockfile import Lock
 
 __all__ = [
     "STAGES",
@@ -67,7 +68,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a check came to; `measured` is None when nothing could be run."""
+    """What a check came to; `measured` is None when nothing could be run.
+
+    `lock` is the one that the options demanded, or that was made of it.
+    """
 
     path: Path
     front: Front
@@ -76,6 +80,7 @@ class Outcome:
     results: tuple[Any, ...] = ()
     preconditions: tuple[Any, ...] = ()
     estimates: tuple[tuple[Any, tuple[Any, ...]], ...] = ()
+    lock: Lock | None = None
 
     @property
     def exit_code(self) -> int:
@@ -88,7 +93,13 @@ class Outcome:
 def check(path: Path, options: Options, progress: Progress) -> Outcome:
     """Decides every claim of a file."""
     started = time.monotonic()
-    front = fetched_front(path, options, progress)
+    lock = None
+    if options.locked:
+        from circuitlang.locks.demand import locked_front
+
+        front, lock = locked_front(path, options, progress)
+    else:
+        front = fetched_front(path, options, progress)
     if front.resolved is None or front.diagnostics.has_errors:
         return Outcome(path, front, time.monotonic() - started)
     chosen = chosen_claims(front.resolved, options.claims, front.diagnostics)
@@ -96,7 +107,27 @@ def check(path: Path, options: Options, progress: Progress) -> Outcome:
     decide = _in_looks if front.resolved.spec.looks else _at_once
     decided = decide(front, chosen, reports, options, progress)
     seconds = time.monotonic() - started
-    return Outcome(path, front, seconds, *decided) if decided else Outcome(path, front, seconds)
+    if decided is None:
+        return Outcome(path, front, seconds)
+    outcome = Outcome(path, front, seconds, *decided, lock=lock)
+    if options.decides_spec:
+        _keep(outcome, options)
+    return outcome
+
+
+def _keep(outcome: Outcome, options: Options) -> None:
+    """Stores what a check came to, for `circ list`."""
+    from circuitlang.locks.facts import facts_of
+    from circuitlang.report.outcome import document
+    from circuitlang.runner import open_store
+    from circuitlang.store.results import keep_result
+
+    assert outcome.measured is not None
+    with closing(open_store(outcome.front, options, create=False)) as store:
+        if store.usable:
+            meaning = facts_of(outcome.front).meaning.digest
+            found = document(outcome, options, per_example=False)
+            keep_result(store, outcome.path, found, meaning, outcome.measured.keys)
 
 
 # The numbers, the verdicts, the preconditions, the reports' estimates.

@@ -70,6 +70,7 @@ SETTINGS = (
     Setting("store", Path, "DIR", "where runs are stored, instead of .circ by the file"),
 )
 QUICK = "32 prompts per task"
+LOCKED = "fail a spec that is not what its lock says of it"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -77,6 +78,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--circ", action="store_true", help="decide the claims of .circ files")
     group.addoption("--circ-quick", action="store_true", default=None, help=QUICK)
     parser.addini("circ_quick", QUICK, type="bool", default=False)
+    group.addoption("--circ-locked", action="store_true", default=None, help=LOCKED)
+    parser.addini("circ_locked", LOCKED, type="bool", default=False)
     for name, read, metavar, said in SETTINGS:
         group.addoption(f"--circ-{name}", type=read, metavar=metavar, help=said)
         parser.addini(f"circ_{name}", said, default="")
@@ -102,9 +105,11 @@ def _chosen(config: pytest.Config, setting: Setting) -> Any:
 
 
 def _settings(config: pytest.Config) -> dict[str, Any]:
-    quick = config.getoption("circ_quick")
-    chosen = {s.name: value for s in SETTINGS if (value := _chosen(config, s)) is not None}
-    return {"quick": config.getini("circ_quick") if quick is None else quick, **chosen}
+    found = {s.name: value for s in SETTINGS if (value := _chosen(config, s)) is not None}
+    for name in ("quick", "locked"):
+        given = config.getoption(f"circ_{name}")
+        found[name] = config.getini(f"circ_{name}") if given is None else given
+    return found
 
 
 def _options(config: pytest.Config, claims: Iterable[str] = ()) -> Options:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Runner:
-    """The models and the store of a front.
+    """The models and the store of a front; `keys` are of everything that was asked so far.
 
     With `create` False a store that does not exist is not made.
     """
@@ -37,6 +37,7 @@ class Runner:
         self.front, self.options, self.progress = front, options, progress
         self.store = open_store(front, options, create=create)
         self.loaded: dict[str, LoadedModel] = {}
+        self.keys: set[bytes] = set()
 
     def close(self) -> None:
         self.loaded = {}
@@ -85,6 +86,7 @@ class Runner:
         model = next(iter(requests)).model
         content = self._content(self.found(model.name))
         batch = Batch(model, content, drawn, requests, self.options.device)
+        self.keys.update(batch.keys.values())
         if not self.options.fresh:
             batch.look_up(self.store)
         return batch

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from circuitlang.commands.options import (
+    AgainstReference,
     AsJson,
     Chunk,
     ClaimNames,
@@ -22,6 +24,7 @@ from circuitlang.commands.options import (
     Samples,
     Seed,
     StoreFolder,
+    refuse_with_lock,
 )
 from circuitlang.commands.printing import (
     finished,
@@ -30,6 +33,10 @@ from circuitlang.commands.printing import (
     progress,
     stdout,
 )
+
+if TYPE_CHECKING:
+    from circuitlang.front import Options
+    from circuitlang.report.document import CheckDocument
 
 
 def check(
@@ -46,18 +53,22 @@ def check(
     store: StoreFolder = None,
     no_store: NoStore = False,
     fresh: Fresh = False,
-    against_reference: Annotated[
+    against_reference: AgainstReference = False,
+    locked: Annotated[
+        bool,
+        typer.Option("--locked", help="refuse a spec that is not what FILE.lock says of it"),
+    ] = False,
+    frozen: Annotated[
         bool,
         typer.Option(
-            "--against-reference",
-            help="execute a sample of runs again with the reference executor, and compare",
+            "--frozen", help="print what FILE.lock says, if FILE is unchanged; run nothing"
         ),
     ] = False,
 ) -> None:
     """Run the models and decide every claim.
 
     Exit code 0: every claim holds or meets its expectation; 1: some claim does not;
-    2: a file or model could not be used; 130: interrupted.
+    2: a file or model could not be used, or --locked or --frozen refused; 130: interrupted.
     """
     from circuitlang import pipeline
     from circuitlang.report.outcome import document
@@ -75,19 +86,36 @@ def check(
         fresh=fresh,
         memory=memory,
         against_reference=against_reference,
+        locked=locked,
     )
+    if locked or frozen:
+        refuse_with_lock("--frozen" if frozen else "--locked", options, frozen and per_example)
     documents = []
     for file in files:
-        with progress(as_json) as bars:
-            outcome = pipeline.check(file, options, bars)
-        print_diagnostics_of(outcome.front.found)
-        documents.append(document(outcome, options, per_example))
-        if not as_json and outcome.measured is not None:
+        if frozen:
+            documents.append(_frozen(file, options))
+        else:
+            with progress(as_json) as bars:
+                outcome = pipeline.check(file, options, bars)
+            print_diagnostics_of(outcome.front.found)
+            documents.append(document(outcome, options, per_example))
+        if not as_json and documents[-1].claims:
             print_document(documents[-1], stdout(), per_example)
     if as_json:
         print_json(documents)
     codes = [d.exit_code for d in documents]
     raise typer.Exit(max(codes))
+
+
+def _frozen(file: Path, options: Options) -> CheckDocument:
+    """What the lock says; an empty document where it does not hold."""
+    from circuitlang.locks.demand import frozen
+    from circuitlang.pipeline import Outcome
+    from circuitlang.report.outcome import document
+
+    front, found = frozen(file, options)
+    print_diagnostics_of(finished(front.found))
+    return found or document(Outcome(file, front, 0.0), options, per_example=False)
 
 
 def evaluate(

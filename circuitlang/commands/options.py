@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from circuitlang.commands.printing import print_diagnostics_of
+
+if TYPE_CHECKING:
+    from circuitlang.front import Options
 
 
 def memory_size(text: str) -> int:
@@ -46,6 +51,37 @@ StoreFolder = Annotated[
 ]
 NoStore = Annotated[bool, typer.Option("--no-store", help="neither read nor store runs")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="execute every run, stored or not")]
+AgainstReference = Annotated[
+    bool,
+    typer.Option(
+        "--against-reference",
+        help="execute a sample of runs again with the reference executor, and compare",
+    ),
+]
 ClaimNames = Annotated[
     list[str] | None, typer.Option("--claim", help="only this claim (may be repeated)")
 ]
+
+
+def refuse_with_lock(what: str, options: Options, per_example: bool = False) -> None:
+    """A lock is of the spec's own prompts; ends the command where the options ask for others."""
+    from circuitlang.language.diagnostics import Diagnostic
+
+    given = {
+        "--quick": options.quick,
+        "--samples": options.samples is not None,
+        "--seed": options.seed is not None,
+        "--per-example": per_example,
+    }
+    refused = [name for name, is_given in given.items() if is_given]
+    if refused:
+        message = (
+            f"`{what}` is about the spec as it is written, so `{refused[0]}` does not go with it."
+        )
+        help = (
+            "a lock has no numbers of single prompts; `circ check --per-example` has"
+            if refused == ["--per-example"]
+            else "change `sample` or `seed` in the spec; `circ verify --seed` is for fresh prompts"
+        )
+        print_diagnostics_of([Diagnostic("CL719", message, None, help)])
+        raise typer.Exit(2)

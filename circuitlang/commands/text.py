@@ -147,15 +147,12 @@ def fmt(
 def _write(file: Path, text: str) -> None:
     """Replaces a file whole: a full disk or a Ctrl-C leaves the old one."""
     from circuitlang.language.diagnostics import Diagnostic
+    from circuitlang.language.files import replace_file
     from circuitlang.report.diagnostics import print_diagnostics
 
-    written = file.with_name(f".{file.name}.circ-fmt")
     try:
-        written.write_text(text, encoding="utf-8", newline="\n")
-        written.chmod(file.stat().st_mode)
-        written.replace(file.resolve())
+        replace_file(file, text)
     except OSError as problem:
-        written.unlink(missing_ok=True)
         reason = problem.strerror or str(problem)
         found = Diagnostic("CL110", f"`{file}` cannot be written: {reason}.", None)
         print_diagnostics([found], stderr())

@@ -258,18 +258,18 @@ def _reported(
     level = 1 - 2 * alpha
     if isinstance(number, MemberShare):
         return _reported_share(label, number, estimator, target, alpha)
-    value = estimator.value(number)
+    value, noise = estimator.value(number), estimator.noise(number)
     form = form_of(number)
     for guard in form.guards if form else ():
         found = denominator(estimator, guard, target)
         if found is not None and not found.passed:
             why = f"{found.code}, {found.title}: {found.detail}"
-            return NumberEstimate(label, value, None, None, level, 0, "prompts", "none", why)
+            return NumberEstimate(label, value, None, None, level, 0, "prompts", "none", why, noise)
     found_number = estimate_number(number, estimator, target)
     low, high = found_number.bounds(alpha)
     return NumberEstimate(
         label, value, finite(low), finite(high), level, found_number.n, found_number.unit,
-        found_number.method(alpha), found_number.reason,
+        found_number.method(alpha), found_number.reason, noise,
     )  # fmt: skip
 
 
@@ -280,5 +280,5 @@ def _reported_share(
     low, high = found.bounds(alpha)
     return NumberEstimate(
         label, found.value, low, high, 1 - 2 * alpha, len(number.members), "members",
-        found.method, found.invalid,
+        found.method, found.invalid, 0.0,
     )  # fmt: skip

@@ -72,6 +72,10 @@ class Estimator:
             total += max(abs(m - here) for m in moved)
         return total
 
+    def noise(self, number: Number) -> float:
+        """The numeric noise of a number."""
+        return self.margin(number) / NOISE_FACTOR
+
     def _shifted(self, moved: Measurement, step: float) -> Lookup:
         def lookup(measurement: Measurement) -> Vector:
             vector = self.sample.vector(measurement)

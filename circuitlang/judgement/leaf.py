@@ -214,7 +214,7 @@ class Leaf:
             None if self.form.operator in ("<", "<=") else right,
             None if self.form.operator in (">", ">=") else right,
             first.n, first.unit, first.method(alpha), need.n, need.why, reason,
-            companions=self.companions,
+            companions=self.companions, noise=self.estimator.noise(self.form.left),
         )  # fmt: skip
 
     def _undecided(self, alpha: float, alpha_fails: float) -> str:

@@ -156,7 +156,7 @@ class Share:
             None if self.region.low == -math.inf else self.region.low,
             None if self.region.high == math.inf else self.region.high,
             len(members), "members", self.method, members=members, failed=failed,
-            looked_at=len(members) if self.drawn else None,
+            looked_at=len(members) if self.drawn else None, noise=0.0,
         )  # fmt: skip
         if self.holds(alpha_holds):
             verdict = SURVIVED if self.searched else HOLDS

@@ -20,7 +20,8 @@ class Decision:
     A quantifier shows its `worst` member (for exists, the strongest) and lists all in `members`;
     `failed` names those refuted after Holm's correction. `looked_at` counts the members behind a
     claim about more of them: those drawn, or those that a search tried. `counterexample` is the
-    simplest of them that refutes the claim, as a spec can say it.
+    simplest of them that refutes the claim, as a spec can say it. `noise` is how far the numeric noise
+    of its metrics can move `value`.
     """
 
     verdict: str
@@ -43,6 +44,7 @@ class Decision:
     companions: tuple[tuple[str, float], ...] = ()
     looked_at: int | None = None
     counterexample: str | None = None
+    noise: float | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class ClaimResult:
 
 @dataclass(frozen=True)
 class NumberEstimate:
-    """A reported number, without a threshold."""
+    """A reported number, without a threshold; `noise` is how far numeric noise can move it."""
 
     label: str
     value: float
@@ -85,3 +87,4 @@ class NumberEstimate:
     unit: str
     method: str
     reason: str | None = None
+    noise: float | None = None

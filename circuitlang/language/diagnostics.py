@@ -10,6 +10,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from circuitlang.language.source import Span
 
@@ -96,6 +97,17 @@ TITLES = {
     "CL520": "a token id that the model does not have",
     "CL601": "stored runs that cannot be used",
     "CL602": "a model that only the reference executor runs",
+    "CL711": "a lock that is not there",
+    "CL712": "a lock that cannot be read",
+    "CL713": "a lock with merge conflicts",
+    "CL714": "a lock of a later version",
+    "CL715": "a lock that was edited",
+    "CL716": "a lock that is out of date",
+    "CL717": "a preregistration after the fact",
+    "CL718": "a lock that cannot be written",
+    "CL719": "an option that a lock does not go with",
+    "CL720": "a lock of other versions",
+    "CL721": "a lock without results",
     "CL731": "runs that could not be stored",
     "CL732": "no store where one was looked for",
     "CL733": "a store that cannot be listed or pruned",
@@ -145,9 +157,13 @@ def shallow(diagnostics: Diagnostics, span: Span) -> Iterator[None]:
 
 @dataclass
 class Diagnostics:
-    """Collects findings in the order of the text; the same finding is kept once."""
+    """Collects findings in the order of the text; the same finding is kept once.
+
+    `read` are the files that the text was read with, and the SHA-256 of what they held.
+    """
 
     found: list[Diagnostic] = field(default_factory=list)
+    read: dict[Path, str] = field(default_factory=dict, repr=False, compare=False)
     _said: set[_Said] = field(default_factory=set, repr=False, compare=False)
     _known: int = field(default=0, repr=False, compare=False)
 

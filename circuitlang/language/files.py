@@ -1,8 +1,12 @@
-"""Reading the files that a spec names: only inside its folder, bounded, UTF-8."""
+"""Reading the files that a spec names: only inside its folder, bounded, UTF-8; and replacing one."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import io
+import os
+import tempfile
 from pathlib import Path
 
 from circuitlang.language.diagnostics import Diagnostics, suggestion
@@ -25,7 +29,10 @@ def read_inside(name: str, folder: Path, span: Span, diagnostics: Diagnostics) -
 def read_bytes_inside(
     name: str, folder: Path, span: Span, diagnostics: Diagnostics, largest: int
 ) -> tuple[Path, bytes]:
-    """Where `name` lies inside `folder`, and its at most `largest` bytes, or what an editor has."""
+    """Where `name` lies inside `folder`, and its at most `largest` bytes, or what an editor has.
+
+    What was read is kept in `diagnostics.read`.
+    """
     root = folder.resolve()
     try:
         path = (root / name).resolve()
@@ -39,8 +46,14 @@ def read_bytes_inside(
             span,
             "copy the file beside the spec; a spec reads nothing else",
         )
+    content = _content(path, name, span, diagnostics, largest)
+    diagnostics.read[path] = hashlib.sha256(content).hexdigest()
+    return path, content
+
+
+def _content(path: Path, name: str, span: Span, diagnostics: Diagnostics, largest: int) -> bytes:
     if (unsaved := span.source.unsaved.get(path)) is not None:
-        return path, unsaved.encode("utf-8", "surrogatepass")
+        return unsaved.encode("utf-8", "surrogatepass")
     try:
         if not path.is_file():
             raise diagnostics.reject(
@@ -56,7 +69,7 @@ def read_bytes_inside(
                 span,
                 "keep the part that the spec needs",
             )
-        return path, path.read_bytes()
+        return path.read_bytes()
     except OSError as problem:
         reason = problem.strerror or "it cannot be read"
         raise diagnostics.reject("CL110", f"`{name}`: {reason}.", span) from None
@@ -68,3 +81,30 @@ def _neighbour(path: Path) -> str:
     except OSError:
         names = []
     return suggestion(path.name, names) or "files are named from the spec's folder on"
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Writes a file whole: a full disk or a Ctrl-C leaves the old one. Raises `OSError`."""
+    path = path.resolve()
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    written = Path(name)
+    try:
+        with open(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        written.chmod(_mode(path))
+        written.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            written.unlink(missing_ok=True)
+        raise
+
+
+def _mode(path: Path) -> int:
+    """The permissions of the file, or those that a new one gets."""
+    with contextlib.suppress(OSError):
+        return path.stat().st_mode & 0o7777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from circuitlang.language import spec as forms
@@ -24,12 +25,28 @@ from circuitlang.language.text import syntax
 LEVEL = 0.05
 MOST_OF_MODEL = 0.5
 DIGITS_OF_DATA = 4
+DIGITS_TO_TELL = 2
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a claim came to before: on which day, its value and the ends of its interval."""
+
+    day: str
+    value: float | None
+    ends: tuple[float, ...]
 
 
 def pedantic(
-    resolved: Resolved, diagnostics: Diagnostics, enumerated: frozenset[str] = frozenset()
+    resolved: Resolved,
+    diagnostics: Diagnostics,
+    enumerated: frozenset[str] = frozenset(),
+    known: Mapping[str, Known] | None = None,
 ) -> None:
-    """Adds CL401 to CL406 where they apply. `enumerated` tasks are sampled whole: shares are exact."""
+    """Adds CL401 to CL406 where they apply.
+
+    `enumerated` tasks are sampled whole: shares are exact. `known` are results by claim.
+    """
     _whole_model(resolved, diagnostics)
     for task in resolved.tasks.values():
         for corruption in task.corruptions.values():
@@ -42,7 +59,7 @@ def pedantic(
     implied(claims, diagnostics)
     for s in resolved.file.statements:
         if isinstance(s, syntax.Claim) and s.kind == "claim":
-            _tuned(s, diagnostics)
+            _tuned(s, (known or {}).get(s.name), diagnostics)
 
 
 def _whole_model(resolved: Resolved, diagnostics: Diagnostics) -> None:
@@ -128,18 +145,39 @@ def _zero_without_reason(claim: forms.Claim, diagnostics: Diagnostics) -> None:
         )
 
 
-def _tuned(s: syntax.Claim, diagnostics: Diagnostics) -> None:
-    """Thresholds of more digits than a hypothesis has, which look as if they came from the data."""
+def _tuned(s: syntax.Claim, known: Known | None, diagnostics: Diagnostics) -> None:
+    """Thresholds that were measured before, or have more digits than a hypothesis has."""
     for number in _thresholds(s.formula):
         digits = re.sub(r"e.*|\D", "", number.text.lower()).lstrip("0")
         fraction = "." in number.text or number.text.endswith("%")
-        if fraction and len(digits) >= DIGITS_OF_DATA:
+        measured = known and len(digits) >= DIGITS_TO_TELL and _measured(number, known)
+        if measured or (fraction and len(digits) >= DIGITS_OF_DATA):
             diagnostics.warn(
                 "CL406",
-                f"`{number.text}` has the digits of a measurement, not of a hypothesis.",
+                f"`{number.text}` {measured or 'has the digits of a measurement, not of a hypothesis'}.",
                 number.span,
                 "name a round threshold, and choose it on other prompts than those that decide",
             )
+
+
+def _measured(number: syntax.NumberLiteral, known: Known) -> str | None:
+    """Which known number it is, to the digits written."""
+    written, _, exponent = number.text.lower().rstrip("%").partition("e")
+    decimals = len(written.partition(".")[2]) - int(exponent or 0) + 2 * number.text.endswith("%")
+
+    def is_it(value: float | None) -> bool:
+        return (
+            value is not None
+            and math.isfinite(value)
+            and (round(value, decimals) == round(number.value, decimals))
+        )
+
+    if is_it(known.value):
+        return f"is the value that was locked on {known.day} ({known.value:.6g})"
+    for end in known.ends:
+        if is_it(end):
+            return f"is an end of the interval that was locked on {known.day} ({end:.6g})"
+    return None
 
 
 def _thresholds(e: Any) -> Iterator[syntax.NumberLiteral]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -103,14 +103,19 @@ def prelude() -> dict[str, syntax.Measure]:
 
 
 def resolve(
-    source: Source, diagnostics: Diagnostics, locate: Locate = find, seed: int | None = None
+    source: Source,
+    diagnostics: Diagnostics,
+    locate: Locate = find,
+    seed: int | None = None,
+    dtype: str | None = None,
 ) -> Resolved | None:
     """The resolved spec, or None when nothing can be run; findings are in `diagnostics`.
 
     `locate` finds a model by reference, revision and folder; it raises `ModelNotFound`. `seed`
-    replaces the first task's own for the members that are drawn of domains.
+    replaces the first task's own for the members that are drawn of domains, and `dtype` every model's.
     """
-    return _Resolver(source, parse(source, diagnostics), diagnostics, locate, seed).resolve()
+    file = parse(source, diagnostics)
+    return _Resolver(source, file, diagnostics, locate, seed, dtype).resolve()
 
 
 class _Resolver:
@@ -121,9 +126,10 @@ class _Resolver:
         diagnostics: Diagnostics,
         locate: Locate,
         seed: int | None,
+        dtype: str | None,
     ) -> None:
         self.source, self.file, self.diagnostics = source, file, diagnostics
-        self.locate, self.seed = locate, seed
+        self.locate, self.seed, self.dtype = locate, seed, dtype
         self.found: dict[str, Found] = {}
         self.seen: dict[str, Span] = {}
         self.refused: list[syntax.Unread] = []
@@ -395,6 +401,8 @@ class _Resolver:
         if declared is None:
             return None
         reference, self.found[name] = declared
+        if reference is not None and self.dtype is not None:
+            reference = replace(reference, dtype=self.dtype)
         return reference
 
     def _tasks(self, statements: Mapping[str, Any]) -> dict[str, TaskSpec | None]:

@@ -13,6 +13,7 @@ from circuitlang.language.graph.architecture import Shape, architecture
 from circuitlang.language.models.find import Found
 from circuitlang.language.prompt import Prompt, PromptSet
 from circuitlang.language.spec import Ablation, Metric, ModelReference, ReportItem, Run
+from circuitlang.lockfile import Lock
 from circuitlang.report.document import (
     AblationForm,
     AgainstReferenceForm,
@@ -25,6 +26,7 @@ from circuitlang.report.document import (
     ModelForm,
     PositionedForm,
     PreconditionForm,
+    PreregisteredForm,
     PromptForm,
     ReportForm,
     RunForm,
@@ -149,6 +151,7 @@ def run_forms(
 
 def claim_form(result: ClaimResult) -> ClaimForm:
     d, expected = result.decision, result.expectation or (None, None)
+    members = tuple(_members(d))
     return ClaimForm(
         name=result.name,
         kind=result.kind,  # type: ignore[arg-type]
@@ -173,11 +176,13 @@ def claim_form(result: ClaimResult) -> ClaimForm:
         reason=d.reason or d.power_note,
         worst=d.worst,
         failed=d.failed,
-        members=tuple(_members(d)),
+        members=members,
         companions=dict(d.companions),
         looked_at=d.looked_at,
         fragile=_is_fragile(d),
         counterexample=d.counterexample,
+        noise=d.noise,
+        member_count=len(members),
     )
 
 
@@ -224,6 +229,8 @@ def report_forms(item: ReportItem, numbers: Iterable[NumberEstimate]) -> Iterabl
             high=number.high,
             n=number.n,
             method=number.method,
+            level=number.level,
+            noise=number.noise,
         )
 
 
@@ -250,3 +257,10 @@ def against_reference_form(found: Any) -> AgainstReferenceForm:
 
 def invariant_form(found: Any) -> InvariantForm:
     return InvariantForm(name=found.name, deviation=found.deviation, passed=found.passed)
+
+
+def preregistered_form(lock: Lock) -> PreregisteredForm | None:
+    sealed = lock.preregistered
+    if sealed is None:
+        return None
+    return PreregisteredForm(date=sealed.date.isoformat(), changes=sealed.changes)

@@ -184,6 +184,10 @@ class ClaimForm(Form):
     counterexample: str | None = Field(
         default=None, description="the simplest member known to refute the claim, as a spec says it"
     )
+    noise: float | None = Field(
+        default=None, description="how far the numeric noise of its metrics can move the value"
+    )
+    member_count: int = Field(default=0, description="how many members it has, listed or not")
 
 
 class ReportForm(Form):
@@ -195,6 +199,10 @@ class ReportForm(Form):
     high: float | None
     n: int
     method: str
+    level: float | None = Field(default=None, description="two-sided confidence of low..high")
+    noise: float | None = Field(
+        default=None, description="how far the numeric noise of its metrics can move the value"
+    )
 
 
 class PreconditionForm(Form):
@@ -229,6 +237,13 @@ class AgainstReferenceForm(Form):
     differences: tuple[DifferenceForm, ...]
 
 
+class PreregisteredForm(Form):
+    """When the spec was sealed before any result, and what has changed since."""
+
+    date: str
+    changes: tuple[str, ...]
+
+
 class CheckDocument(Form):
     """Everything one `circ check` of one file found."""
 
@@ -242,6 +257,12 @@ class CheckDocument(Form):
     exit_code: int = Field(description="0 all hold or meet expectations, 1 otherwise, 2 not run")
     seconds: float
     seed: int | None
+    locked: str | None = Field(
+        default=None, description="with --frozen: when the verdicts were locked; nothing was run"
+    )
+    preregistered: PreregisteredForm | None = Field(
+        default=None, description="of what a lock was read or written"
+    )
     diagnostics: tuple[DiagnosticForm, ...]
     models: tuple[ModelForm, ...] = ()
     tasks: tuple[TaskForm, ...] = ()

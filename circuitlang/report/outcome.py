@@ -46,6 +46,7 @@ def document(outcome: Any, options: Any, per_example: bool) -> CheckDocument:
         "exit_code": outcome.exit_code,
         "seconds": round(outcome.seconds, 3),
         "seed": options.seed,
+        "preregistered": build.preregistered_form(outcome.lock) if outcome.lock else None,
         "diagnostics": tuple(map(diagnostic_form, outcome.front.found)),
     }
     measured = outcome.measured

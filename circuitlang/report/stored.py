@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import Field
+from pydantic import ByteSize, Field
 
 from circuitlang.report.document import Form
 
@@ -83,11 +84,8 @@ def age(since: datetime, now: datetime) -> str:
 
 
 def size(number: int) -> str:
-    for unit in ("B", "KiB", "MiB"):
-        if number < 1024:
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= 1024  # type: ignore[assignment]
-    return f"{number:.1f} GiB"
+    """Such as "1.5MiB"."""
+    return ByteSize(number).human_readable(separator=" ")
 
 
 def print_store(form: StoreForm, console: Any) -> None:
@@ -115,7 +113,8 @@ def print_store(form: StoreForm, console: Any) -> None:
         table = Table("last check of", "size", "when")
         for result in form.results:
             when = f"{age(result.kept, now)} ago"
-            table.add_row(*map(Text, (result.spec, size(result.bytes), when)))
+            spec = os.path.normpath(os.path.join(os.path.dirname(form.store), result.spec))
+            table.add_row(*map(Text, (spec, size(result.bytes), when)))
         console.print(table)
     if not form.runs and not form.results:
         console.print(Text("nothing is stored"))
@@ -123,8 +122,9 @@ def print_store(form: StoreForm, console: Any) -> None:
 
 def pruned_text(form: PrunedForm) -> str:
     verb = "would drop" if form.dry_run else "dropped"
-    after = "" if form.bytes_after is None else f"; {size(form.bytes_before)} are now "
-    after += "" if form.bytes_after is None else size(form.bytes_after)
+    after = ""
+    if form.bytes_after is not None:
+        after = f"; {size(form.bytes_before)} are now {size(form.bytes_after)}"
     return (
         f"{form.store}: {verb} {form.runs} numbers, {form.parts} unfinished chunks and "
         f"{form.results} results{after}"

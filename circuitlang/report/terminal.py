@@ -11,7 +11,12 @@ from rich.text import Text
 
 from circuitlang.language.formulas.inline import count
 from circuitlang.language.text.unparse import quoted
-from circuitlang.report.document import AgainstReferenceForm, CheckDocument, ClaimForm
+from circuitlang.report.document import (
+    AgainstReferenceForm,
+    CheckDocument,
+    ClaimForm,
+    PreregisteredForm,
+)
 
 _STYLE = {
     "holds": "bold green",
@@ -98,8 +103,8 @@ def _claims(document: CheckDocument) -> Table:
 
 def _method(claim: ClaimForm) -> str:
     """`exact` numbers need no method; of a quantifier over prompts, how many it looked at."""
-    if claim.n == 1 and len(claim.members) > 1:
-        return f"each of {len(claim.members)} prompts"
+    if claim.n == 1 and claim.member_count > 1:
+        return f"each of {claim.member_count} prompts"
     return (
         "no spread"
         if claim.low is not None and claim.low == claim.high and "bootstrap" in claim.method
@@ -131,7 +136,7 @@ def explanation(claim: ClaimForm) -> str:
         said.append(_which(claim))
     if claim.failed:
         shown = ", ".join(claim.failed[:6]) + (", ..." if len(claim.failed) > 6 else "")
-        said.append(f"{len(claim.failed)} of {len(claim.members)} fail: {shown}")
+        said.append(f"{len(claim.failed)} of {claim.member_count} fail: {shown}")
     elif claim.reason and (claim.verdict == "survived" or not claim.ok):
         said.append(claim.reason)
     if claim.n_to_decide:
@@ -170,7 +175,7 @@ def claim_text(claim: ClaimForm) -> str:
 def _which(claim: ClaimForm) -> str:
     """Which member of a quantifier or conjunction the row shows."""
     which = "the worst" if claim.verdict != "holds" else "the nearest to the threshold"
-    return f"shown is {claim.worst}, {which} of {len(claim.members)}"
+    return f"shown is {claim.worst}, {which} of {claim.member_count}"
 
 
 def _reports(document: CheckDocument) -> Table:
@@ -234,6 +239,8 @@ def _facts(document: CheckDocument, console: Console) -> None:
         )
     if document.against_reference is not None:
         console.print(_against_reference(document.against_reference))
+    if document.preregistered is not None:
+        console.print(Text(preregistered(document.preregistered), style="dim"))
 
 
 def _against_reference(found: AgainstReferenceForm) -> str:
@@ -244,6 +251,13 @@ def _against_reference(found: AgainstReferenceForm) -> str:
         f"[dim]{found.runs} runs on {found.prompts} prompts again with the reference executor: "
         f"the largest difference is {worst.largest:.1e} in {escape(worst.by)}{share}[/]"
     )
+
+
+def preregistered(found: PreregisteredForm) -> str:
+    """When it was sealed and what has changed since, in one line."""
+    changes = ", ".join(found.changes)
+    since = f"; {count(len(found.changes), 'change')} since: {changes}" if changes else ""
+    return f"preregistered on {found.date[:10]}{since or '; nothing changed since'}"
 
 
 def _runs(document: CheckDocument) -> str:

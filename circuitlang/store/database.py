@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 FILE = "runs.sqlite"
 FOLDER = ".circ"
@@ -29,7 +30,6 @@ UNLOCK = "wait for the other check, or name another folder with --store"
 
 Complain = Callable[[str, str, str], None]
 Statement = tuple[str, tuple[object, ...]]
-Row = tuple[object, ...]
 
 
 class _Unusable(Exception):
@@ -70,7 +70,7 @@ class Database:
             self.connection.close()
             self.connection = None
 
-    def rows(self, query: str, values: Row = ()) -> list[Row]:
+    def rows(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         """What a query finds; nothing where the file cannot be read."""
         if self.connection is None:
             return []

@@ -49,12 +49,12 @@ def contents(store: Database) -> StoreForm:
                 parts=number if table == "parts" else 0,
                 prompts=prompts,
                 bytes=size,
-                oldest=moment(int(str(oldest))),
-                newest=moment(int(str(newest))),
+                oldest=moment(oldest),
+                newest=moment(newest),
             )
             groups[words] = _both(groups[words], found) if words in groups else found
     results = tuple(
-        StoredResultForm(spec=spec, bytes=size, kept=moment(int(str(kept))))
+        StoredResultForm(spec=spec, bytes=size, kept=moment(kept))
         for spec, size, kept in store.rows(
             "SELECT spec, length(result) + length(keys), kept FROM results ORDER BY spec"
         )

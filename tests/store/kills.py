@@ -64,7 +64,7 @@ def check(spec: Path, told: int, arguments: Sequence[str] = ()) -> None:
     results.Results.add = counted  # type: ignore[method-assign]
     with tempfile.TemporaryFile("w+") as out:
         os.dup2(out.fileno(), 1)
-        sys.stdout = open(1, "w", closefd=False)
+        sys.stdout = os.fdopen(1, "w", closefd=False)
         with contextlib.suppress(SystemExit):
             app(["check", str(spec), "--json", "--per-example", "--chunk", str(CHUNK), *arguments])
         sys.stdout.flush()

@@ -1,0 +1,166 @@
+"""`circ lock` and `circ verify`: what was checked, kept beside the spec, and held against a new check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from circuitlang.commands.options import (
+    AgainstReference,
+    AsJson,
+    Chunk,
+    Device,
+    Files,
+    Fresh,
+    Memory,
+    NoStore,
+    OneFile,
+    StoreFolder,
+    refuse_with_lock,
+)
+from circuitlang.commands.printing import print_diagnostics_of, print_json, progress, stdout
+
+if TYPE_CHECKING:
+    from circuitlang.front import Options
+    from circuitlang.report.document import CheckDocument
+
+
+def lock(
+    files: Files,
+    as_json: AsJson = False,
+    preregister: Annotated[
+        bool,
+        typer.Option(
+            "--preregister", help="seal the spec before any result exists; executes nothing"
+        ),
+    ] = False,
+    device: Device = "cpu",
+    chunk: Chunk = None,
+    memory: Memory = None,
+    store: StoreFolder = None,
+    no_store: NoStore = False,
+    fresh: Fresh = False,
+    against_reference: AgainstReference = False,
+    quick: Annotated[bool, typer.Option("--quick", hidden=True)] = False,
+    samples: Annotated[int | None, typer.Option("--samples", hidden=True)] = None,
+    seed: Annotated[int | None, typer.Option("--seed", hidden=True)] = None,
+) -> None:
+    """Decide every claim and write FILE.lock: what was checked and what came of it.
+
+    The lock belongs into version control, beside FILE. Stored runs are used, as check does. A lock
+    that would say the same is left as it is. Exit codes are those of check; after 2 nothing is written.
+    """
+    from circuitlang.front import Options
+
+    options = Options(
+        device=device,
+        samples=samples,
+        seed=seed,
+        chunk=chunk,
+        quick=quick,
+        store=store,
+        stored=not no_store,
+        fresh=fresh,
+        memory=memory,
+        against_reference=against_reference,
+    )
+    refuse_with_lock("circ lock", options)
+    if preregister:
+        raise typer.Exit(max([_preregister(file, options) for file in files]))
+    documents = [_lock(file, options, as_json) for file in files]
+    if as_json:
+        print_json(documents)
+    raise typer.Exit(max(d.exit_code for d in documents))
+
+
+def _lock(file: Path, options: Options, as_json: bool) -> CheckDocument:
+    from circuitlang import locking
+    from circuitlang.lockfile import lock_path
+    from circuitlang.report.outcome import document
+    from circuitlang.report.terminal import print_document
+
+    with progress(as_json) as bars:
+        outcome, written = locking.lock(file, options, bars)
+    print_diagnostics_of(outcome.front.found)
+    found = document(outcome, options, per_example=False)
+    if outcome.lock is None:
+        return found.model_copy(update={"exit_code": 2})
+    if not as_json:
+        print_document(found, stdout())
+        print(f"{'wrote' if written else 'unchanged:'} {lock_path(file)}")
+    return found
+
+
+def _preregister(file: Path, options: Options) -> int:
+    from circuitlang import locking
+    from circuitlang.lockfile import lock_path
+
+    with progress(False) as bars:
+        front, made = locking.preregister(file, options, bars)
+    print_diagnostics_of(front.found)
+    if made is None:
+        return 2
+    claims = sum(name.startswith("claim ") for name in made.meaning.parts)
+    runs = made.plan.runs if made.plan else 0
+    print(
+        f"preregistered on {made.day}: {claims} {'claim' if claims == 1 else 'claims'} on {runs} runs, "
+        f"none of them executed; wrote {lock_path(file)}"
+    )
+    return 0
+
+
+def verify(
+    file: OneFile,
+    as_json: AsJson = False,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="on prompts drawn anew with this seed, not on the locked ones"),
+    ] = None,
+    device: Device = "cpu",
+    dtype: Annotated[
+        str | None, typer.Option(metavar="DTYPE", help="float32 or float64, instead of the spec's")
+    ] = None,
+    chunk: Chunk = None,
+    memory: Memory = None,
+    stored: Annotated[
+        bool, typer.Option("--stored", help="use runs that are stored, and store the others")
+    ] = False,
+    store: StoreFolder = None,
+    against_reference: AgainstReference = False,
+) -> None:
+    """Run the models again and compare every number of FILE.lock.
+
+    Each difference is held against the numeric noise of both sides and against the sampling error
+    that the lock states. Exit code 0: no number and no verdict differs beyond these; 1: some does;
+    2: there is no lock of this spec, or a file or model could not be used; 130: interrupted.
+    """
+    from circuitlang import locking
+    from circuitlang.front import Options
+    from circuitlang.language.models.statement import DTYPES
+    from circuitlang.report.verification import print_verification
+
+    if dtype is not None and dtype not in DTYPES:
+        raise typer.BadParameter(f"`{dtype}` is no dtype; there are {' and '.join(DTYPES)}")
+    options = Options(
+        device=device,
+        seed=seed,
+        dtype=dtype,
+        chunk=chunk,
+        memory=memory,
+        store=store,
+        stored=stored,
+        fresh=not stored,
+        against_reference=against_reference,
+    )
+    with progress(as_json) as bars:
+        front, found = locking.verify(file, options, bars)
+    print_diagnostics_of(front.found)
+    if found is None:
+        raise typer.Exit(2)
+    if as_json:
+        print_json([found])
+    else:
+        print_verification(found, stdout())
+    raise typer.Exit(found.exit_code)
