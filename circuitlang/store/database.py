@@ -141,6 +141,9 @@ def _connect(file: Path) -> sqlite3.Connection:
             raise _Unusable("it is a database of something else")
         if (written := _number(connection, "PRAGMA user_version")) != FORMAT:
             raise _Unusable(f"it has format {written}, and this version uses format {FORMAT}")
+        laid_out = connection.execute("SELECT sql FROM sqlite_master WHERE type = 'table'")
+        if {sql for (sql,) in laid_out} != set(TABLES):
+            raise _Unusable("its tables are not those that this version writes")
     except BaseException:
         connection.close()
         raise
