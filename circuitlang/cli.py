@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from circuitlang.commands import cache, deciding, exchange, locking, text
+from circuitlang.commands import cache, deciding, exchange, listing, locking, text
 
 INTERRUPTED = 130
 
@@ -34,6 +34,7 @@ app.command()(text.explain)
 app.command()(text.new)
 app.command()(text.lsp)
 app.command()(deciding.schema)
+app.command("list")(listing.list_specs)
 app.add_typer(cache.app, name="cache")
 
 
