@@ -1,9 +1,9 @@
 """Checks that are killed at random moments, resumed, and compared with one that was left alone.
 
-    python -m tests.store.kills SPEC KILLS [SEED]
+    python -m tests.store.kills SPEC KILLS [CHUNK [SEED]]
 
 Every trial starts with an empty store and a process that is killed (SIGKILL) at a random moment
-of its check, some trials with a second one. The next check must find a sound store and print the
+of its check, most of them while runs are executed, and in some trials a second one. The next check must find a sound store and print the
 document of a check that nobody killed, to the last bit. One process has imported and loaded what
 a check takes, and each check is a fork of it: starting anew would take most of the time.
 """
@@ -28,7 +28,6 @@ from typing import Any
 import circuitlang
 from circuitlang.store import FILE
 
-CHUNK = 4
 OWN = ("seconds", "executed_runs", "stored_runs")
 
 
@@ -48,16 +47,20 @@ class Trial:
     equal: bool
 
 
-def check(spec: Path, told: int, arguments: Sequence[str] = ()) -> None:
-    """In a forked child: checks, and writes the document and the executed pairs to a descriptor."""
+def check(spec: Path, told: int, arguments: Sequence[str]) -> None:
+    """In a forked child: checks, and writes to a descriptor: a line feed with the first chunk, at
+    the end how many numbers were executed, in how many seconds, and the document."""
     import circuitlang.runtime.results as results
     from circuitlang.cli import app
 
-    executed = 0
+    executed, began = 0, time.monotonic()
     add = results.Results.add
 
     def counted(self: Any, rows: Any, found: Any) -> None:
-        nonlocal executed
+        nonlocal executed, began
+        if not executed:
+            began = time.monotonic()
+            os.write(told, b"\n")
         executed += len(rows) * len(found)
         add(self, rows, found)
 
@@ -66,14 +69,15 @@ def check(spec: Path, told: int, arguments: Sequence[str] = ()) -> None:
         os.dup2(out.fileno(), 1)
         sys.stdout = os.fdopen(1, "w", closefd=False)
         with contextlib.suppress(SystemExit):
-            app(["check", str(spec), "--json", "--per-example", "--chunk", str(CHUNK), *arguments])
+            app(["check", str(spec), "--json", "--per-example", *arguments])
+        lasted = time.monotonic() - began
         sys.stdout.flush()
         out.seek(0)
         with open(told, "w") as stream:
-            json.dump([executed, json.load(out)], stream)
+            json.dump([executed, lasted, json.load(out)], stream)
 
 
-def started(spec: Path, arguments: Sequence[str] = ()) -> tuple[int, int]:
+def started(spec: Path, arguments: Sequence[str]) -> tuple[int, int]:
     """A child that checks, and the descriptor on which it tells what it found."""
     reading, writing = os.pipe()
     child = os.fork()
@@ -89,20 +93,25 @@ def started(spec: Path, arguments: Sequence[str] = ()) -> tuple[int, int]:
         os._exit(code)
 
 
-def finished(spec: Path, arguments: Sequence[str] = ()) -> tuple[int, dict[str, Any]]:
-    """The executed pairs and the document of a check that is left alone."""
+def finished(spec: Path, arguments: Sequence[str]) -> tuple[int, float, dict[str, Any]]:
+    """What a check that is left alone tells."""
     child, reading = started(spec, arguments)
     with open(reading) as stream:
-        executed, document = json.load(stream)
+        executed, lasted, document = json.load(stream)
     os.waitpid(child, 0)
     for own in OWN:
         del document[own]
-    return executed, document
+    return executed, lasted, document
 
 
-def killed(spec: Path, after: float) -> None:
-    """Starts a check and kills it after some seconds, or lets it end before."""
-    child, reading = started(spec)
+def killed(spec: Path, arguments: Sequence[str], after: float, *, executing: bool) -> None:
+    """Starts a check and kills it after some seconds, counted from the first chunk if `executing`.
+
+    It may have ended before.
+    """
+    child, reading = started(spec, arguments)
+    if executing:
+        os.read(reading, 1)
     time.sleep(after)
     os.kill(child, signal.SIGKILL)
     os.close(reading)
@@ -125,39 +134,43 @@ def counted(folder: Path) -> tuple[int, int, bool]:
         return parts, runs, store.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def trials(spec: Path, number: int, seed: int = 0) -> Iterator[Trial]:
+def trials(spec: Path, chunk: int, seed: int) -> Iterator[Trial]:
+    """One after the other, without end."""
     import torch
 
     torch.set_num_threads(1)  # threads do not survive a fork
     circuitlang.check(spec, stored=False)
     draw = random.Random(seed)
-    store = spec.parent / ".circ"
-    before = time.monotonic()
-    _, alone = finished(spec, ["--no-store"])
-    lasts = time.monotonic() - before
-    for _ in range(number):
+    store, arguments = spec.parent / ".circ", ["--chunk", str(chunk)]
+    started = time.monotonic()
+    _, lasts, alone = finished(spec, [*arguments, "--no-store"])
+    whole = time.monotonic() - started
+    while True:
         shutil.rmtree(store, ignore_errors=True)
-        moments = tuple(draw.uniform(0, lasts) for _ in range(draw.choice((1, 1, 2))))
-        for moment in moments:
-            killed(spec, moment)
+        moments = []
+        for _ in range(draw.choice((1, 1, 2))):
+            executing = draw.random() < 0.75
+            moments.append(draw.uniform(0, lasts if executing else whole))
+            killed(spec, arguments, moments[-1], executing=executing)
         parts, runs, intact = counted(store)
-        executed, document = finished(spec)
+        executed, _, document = finished(spec, arguments)
         left, _, sound = counted(store)
         equal = json.dumps(document) == json.dumps(alone) and left == 0
-        yield Trial(moments, parts, runs, executed, intact and sound, equal)
+        yield Trial(tuple(moments), parts, runs, executed, intact and sound, equal)
 
 
-def main(spec: str, kills: str, seed: str = "0") -> None:
-    done, pairs = 0, 0
-    for trial in trials(Path(spec), int(kills), int(seed)):
+def main(spec: str, kills: str, chunk: str = "4", seed: str = "0") -> None:
+    done = resumed = 0
+    for trial in trials(Path(spec), int(chunk), int(seed)):
         done += len(trial.at)
-        pairs = max(pairs, trial.executed)
+        resumed += trial.parts > 0
         print(trial, flush=True)
         assert trial.intact, trial
         assert trial.equal, trial
         if done >= int(kills):
             break
-    print(f"{done} kills: every store sound, every resumed check equal to one left alone")
+    print(f"{done} kills, {resumed} times with chunks to go on from: every store was sound, and")
+    print("every resumed check equal to one left alone")
 
 
 if __name__ == "__main__":
