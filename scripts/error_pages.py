@@ -19,10 +19,12 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from circuitlang import cli
@@ -32,7 +34,9 @@ from circuitlang.language.models.find import BUNDLED
 from circuitlang.language.source import Source
 from circuitlang.language.text import syntax
 from circuitlang.language.text.parse import parse
+from circuitlang.store import FILE, Origin, Record, Store
 
+EMPTY = 13
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "errors"
 CONTINUED = ROOT / "specs" / "toy" / "first.circ"
@@ -141,11 +145,37 @@ def _file_in_the_way(folder: Path) -> None:
     (folder / ".circ").touch()
 
 
+def _garbage_store(folder: Path) -> None:
+    (folder / ".circ").mkdir()
+    (folder / ".circ" / FILE).write_text("no database\n" * 100, encoding="utf-8")
+
+
+def _empty_store(folder: Path) -> None:
+    Store(folder / ".circ", _unheard).close()
+
+
+def _damaged_store(folder: Path) -> None:
+    import numpy as np
+
+    store = Store(folder / ".circ", _unheard)
+    origin = Origin("likes", "toy", "float32", "cpu")
+    store.write({b"key": Record(np.array([1.0, 2.0]), 0.0, ())}, origin)
+    store.change([("UPDATE runs SET numbers = zeroblob(24)", ())])
+    store.close()
+
+
+def _unheard(code: str, reason: str, help: str) -> None:
+    raise AssertionError(reason)
+
+
 INSTEAD: dict[str, Callable[[Path], None]] = {
     "CL006": _too_large,
     "CL007": _latin,
     "CL008": _nested,
     "CL601": _file_in_the_way,
+    "CL733": _garbage_store,
+    "CL734": _damaged_store,
+    "CL735": _empty_store,
 }
 BESIDE: dict[str, Callable[[Path], None]] = {
     "CL211": _constants_of_heads,
@@ -157,13 +187,27 @@ BESIDE: dict[str, Callable[[Path], None]] = {
 
 @contextlib.contextmanager
 def defect(code: str) -> Iterator[None]:
-    """A tool that has the defect which CL901 is about."""
-    if code != "CL901":
+    """A tool that has the defect which CL901 is about, or the full disk of CL731."""
+    if code == "CL901":
+        broken = ZeroDivisionError("division by zero")
+        with mock.patch("circuitlang.pipeline.lint", side_effect=broken):
+            yield
+    elif code == "CL731":
+        with mock.patch("sqlite3.connect", side_effect=_full(sqlite3.connect)):
+            yield
+    else:
         yield
-        return
-    broken = ZeroDivisionError("division by zero")
-    with mock.patch("circuitlang.pipeline.lint", side_effect=broken):
-        yield
+
+
+def _full(connect: Callable[..., sqlite3.Connection]) -> Callable[..., sqlite3.Connection]:
+    """Connections to databases that may not grow beyond their tables."""
+
+    def connected(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*arguments, **options)
+        connection.execute(f"PRAGMA max_page_count = {EMPTY}")
+        return connection
+
+    return connected
 
 
 # ---------------------------------------------------------------- pages

@@ -56,10 +56,10 @@ class Database:
             self.connection = _connect(folder / FILE)
         except OSError as error:
             complain(NOT_READ, error.strerror or str(error), ELSEWHERE)
-        except (_Unusable, sqlite3.OperationalError) as error:
+        except _Unusable as error:
             complain(NOT_READ, str(error), ELSEWHERE)
         except sqlite3.Error as error:
-            complain(NOT_READ, str(error), ANEW)
+            complain(NOT_READ, *_why(error))
 
     @property
     def usable(self) -> bool:
@@ -141,8 +141,8 @@ def _connect(file: Path) -> sqlite3.Connection:
             raise _Unusable("it is a database of something else")
         if (written := _number(connection, "PRAGMA user_version")) != FORMAT:
             raise _Unusable(f"it has format {written}, and this version uses format {FORMAT}")
-        laid_out = connection.execute("SELECT sql FROM sqlite_master WHERE type = 'table'")
-        if {sql for (sql,) in laid_out} != set(TABLES):
+        laid_out = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
+        if sorted(sql for (sql,) in laid_out) != sorted(TABLES):
             raise _Unusable("its tables are not those that this version writes")
     except BaseException:
         connection.close()
