@@ -24,7 +24,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 from circuitlang import cli
@@ -36,10 +35,10 @@ from circuitlang.language.text import syntax
 from circuitlang.language.text.parse import parse
 from circuitlang.store import FILE, Origin, Record, Store
 
-EMPTY = 13
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "errors"
 CONTINUED = ROOT / "specs" / "toy" / "first.circ"
+HELD: list[sqlite3.Connection] = []
 FENCE = re.compile(r"(?:<!-- file: (\S+) -->\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SAID = re.compile(r"(^```text\n)\$ (circ [^\n]*)\n.*?(^```$)", re.MULTILINE | re.DOTALL)
 
@@ -154,6 +153,12 @@ def _empty_store(folder: Path) -> None:
     Store(folder / ".circ", _unheard).close()
 
 
+def _locked_store(folder: Path) -> None:
+    _empty_store(folder)
+    HELD.append(sqlite3.connect(folder / ".circ" / FILE, isolation_level=None))
+    HELD[-1].execute("BEGIN IMMEDIATE")
+
+
 def _damaged_store(folder: Path) -> None:
     import numpy as np
 
@@ -173,6 +178,7 @@ INSTEAD: dict[str, Callable[[Path], None]] = {
     "CL007": _latin,
     "CL008": _nested,
     "CL601": _file_in_the_way,
+    "CL731": _locked_store,
     "CL733": _garbage_store,
     "CL734": _damaged_store,
     "CL735": _empty_store,
@@ -187,27 +193,21 @@ BESIDE: dict[str, Callable[[Path], None]] = {
 
 @contextlib.contextmanager
 def defect(code: str) -> Iterator[None]:
-    """A tool that has the defect which CL901 is about, or the full disk of CL731."""
+    """A tool that has the defect which CL901 is about, or the long wait of CL731."""
     if code == "CL901":
         broken = ZeroDivisionError("division by zero")
         with mock.patch("circuitlang.pipeline.lint", side_effect=broken):
             yield
     elif code == "CL731":
-        with mock.patch("sqlite3.connect", side_effect=_full(sqlite3.connect)):
+        with mock.patch("sqlite3.connect", side_effect=_impatient(sqlite3.connect)):
             yield
     else:
         yield
 
 
-def _full(connect: Callable[..., sqlite3.Connection]) -> Callable[..., sqlite3.Connection]:
-    """Connections to databases that may not grow beyond their tables."""
-
-    def connected(*arguments: Any, **options: Any) -> sqlite3.Connection:
-        connection = connect(*arguments, **options)
-        connection.execute(f"PRAGMA max_page_count = {EMPTY}")
-        return connection
-
-    return connected
+def _impatient(connect: Callable[..., sqlite3.Connection]) -> Callable[..., sqlite3.Connection]:
+    """Connections that wait for no lock."""
+    return lambda file, **options: connect(file, **{**options, "timeout": 0})
 
 
 # ---------------------------------------------------------------- pages
