@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from circuitlang.commands import cache, deciding, exchange, listing, locking, text
+from circuitlang.commands import cache, deciding, diff, exchange, listing, locking, text
 
 INTERRUPTED = 130
 
@@ -26,6 +26,7 @@ app.command()(locking.lock)
 app.command()(locking.verify)
 app.command()(text.lint)
 app.command()(text.fmt)
+app.command()(diff.diff)
 app.command()(text.show)
 app.command()(deciding.plan)
 app.command()(exchange.convert)

@@ -22,6 +22,7 @@ from circuitlang.language.prompt import Prompt, PromptSet, mean_key, tokens_unde
 from circuitlang.language.spec import (
     Ablation,
     AttentionScore,
+    CopyScore,
     Divergence,
     Loss,
     Metric,
@@ -93,7 +94,8 @@ class Contents:
 
     def _run_digest(self, run: Run) -> str:
         ablation = None if run.ablation is None else self._ablation(run.ablation)
-        return digest([self._live(run.live), ablation]).hex()
+        readings = [[self._live(one.edges), self._run(one.run)] for one in run.readings]
+        return digest([self._live(run.live), ablation, *([readings] if readings else [])]).hex()
 
     def _metric_digest(self, expression: MetricExpression) -> str:
         return digest(self._expression(expression)).hex()
@@ -146,8 +148,9 @@ class Contents:
                 return float(value).hex()
             case MetricOperation(operator, operands):
                 return [operator, *map(self._expression, operands)]
-            case TokenScore(kind, tokens, position, pool, node):
-                own = [] if node is None else [str(node)]
+            case TokenScore(kind, tokens, position, pool, lens):
+                own = [] if lens is None else [str(lens.node)]
+                own += [] if lens is None or lens.norm == "own" else [lens.norm]
                 return [kind, pool, self._answers(tokens), self._at([position]), *own]
             case TopToken(tokens, position):
                 return ["top", self._answers(tokens), self._at([position])]
@@ -156,6 +159,8 @@ class Contents:
                 return [kind, self._run(reference), at]
             case Loss(place):
                 return ["loss", self._in(place)]
+            case CopyScore(head, place, among):
+                return ["copies", str(head), self._in(place), among]
             case AttentionScore(head, query, key):
                 return ["attention", str(head), self._in(query), self._in(key)]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from circuitlang.front import Front, Options, Progress, fetched_front
 from circuitlang.language.diagnostics import Diagnostics
-from circuitlang.lockfile import Lock
-from circuitlang.locks.demand import lock_problems
+from circuitlang.lockfile import Lock, LockProblem
+from circuitlang.locks.demand import add_problem
 from circuitlang.locks.make import existing, locked, preregistered, write
 from circuitlang.locks.verify import unchanged, verification
 from circuitlang.pipeline import Outcome, check
@@ -25,42 +25,41 @@ def lock(path: Path, options: Options, progress: Progress) -> tuple[Outcome, boo
 
     An outcome without lock was stopped by something; see diagnostics.
     """
-    front = Front(Diagnostics())
-    with lock_problems(front.diagnostics):
+    outcome = Outcome(path, Front(Diagnostics()), 0.0)
+    try:
         existing(path)
-    if front.diagnostics.has_errors:
-        return Outcome(path, front, 0.0), False
-    outcome = check(path, options, progress)
-    if outcome.measured is None:
-        return outcome, False
-    with lock_problems(outcome.front.diagnostics):
+        outcome = check(path, options, progress)
+        if outcome.measured is None:
+            return outcome, False
         made = locked(outcome, options)
         return replace(outcome, lock=made), write(path, made)
-    return outcome, False
+    except LockProblem as problem:
+        add_problem(outcome.front.diagnostics, problem)
+        return outcome, False
 
 
 def preregister(path: Path, options: Options, progress: Progress) -> tuple[Front, Lock | None]:
     """Seals a spec before any of its runs is executed."""
-
     front = fetched_front(path, options, progress)
     if front.resolved is None or front.diagnostics.has_errors:
         return front, None
-    with lock_problems(front.diagnostics):
+    try:
         made = preregistered(front, path, options)
         write(path, made)
-        return front, made
-    return front, None
+    except LockProblem as problem:
+        add_problem(front.diagnostics, problem)
+        return front, None
+    return front, made
 
 
 def verify(
     path: Path, options: Options, progress: Progress
 ) -> tuple[Front, VerificationDocument | None]:
     """A new check held against the lock; without document something stopped it."""
-
-    front, locked = unchanged(path)
-    if locked is None:
+    front, before = unchanged(path)
+    if before is None:
         return front, None
     outcome = check(path, options, progress)
     if outcome.measured is None:
         return outcome.front, None
-    return outcome.front, verification(locked, outcome, options)
+    return outcome.front, verification(before, outcome, options)

@@ -168,7 +168,7 @@ def _is_task_metric(metric: Metric) -> bool:
     stack = [metric.expression]
     while stack:
         part = stack.pop()
-        if isinstance(part, TokenScore) and part.node is None:
+        if isinstance(part, TokenScore) and part.lens is None:
             return True
         stack += getattr(part, "operands", ())
     return False

@@ -14,14 +14,17 @@ that is written here. tests/test_explain.py notices when it was forgotten.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
 import re
 import shutil
 import sqlite3
+import subprocess
 import sys
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
@@ -173,11 +176,94 @@ def _unheard(code: str, reason: str, help: str) -> None:
     raise AssertionError(reason)
 
 
-INSTEAD: dict[str, Callable[[Path], None]] = {
+LOCKED = "claim matters: necessity(asking) >= 0.95\n"
+DAY = "1764288000"
+
+
+def _lock(folder: Path) -> Path:
+    """Seals the spec that the pages of locks start from, as the lock of `wrong.circ`."""
+    from circuitlang import locking
+    from circuitlang.front import Options, Silent
+
+    spec = folder / "sealed.circ"
+    spec.write_text(completed(LOCKED), encoding="utf-8")
+    with mock.patch.dict(os.environ, {"SOURCE_DATE_EPOCH": DAY}):
+        _, made = locking.preregister(spec, Options(stored=False), Silent())
+    assert made is not None
+    spec.unlink()
+    return (folder / "sealed.circ.lock").rename(folder / "wrong.circ.lock")
+
+
+def _changed_lock(*change: str) -> Callable[[Path], None]:
+    def change_lock(folder: Path) -> None:
+        lock = _lock(folder)
+        text = lock.read_text(encoding="utf-8")
+        assert change[0] in text
+        lock.write_text(text.replace(*change, 1), encoding="utf-8")  # type: ignore[arg-type]
+
+    return change_lock
+
+
+def _cut_lock(folder: Path) -> None:
+    lock = _lock(folder)
+    lock.write_text(lock.read_text(encoding="utf-8").partition("[seal]")[0], encoding="utf-8")
+
+
+def _older_lock(folder: Path) -> None:
+    from circuitlang.lockfile import read_lock, write_lock
+
+    path = _lock(folder)
+    lock = read_lock(path)
+    tool = {name: "0.0.9" if name == "circuitlang" else v for name, v in lock.tool.items()}
+    write_lock(path, lock.model_copy(update={"tool": tool}))
+
+
+def _unreadable_lock(folder: Path) -> None:
+    """One whose meaning has a form of another time, though the file has not."""
+    from circuitlang.lockfile import read_lock, write_lock
+
+    path = _lock(folder)
+    lock = read_lock(path)
+    meaning = lock.meaning.model_copy(update={"json_": '{"version": 0}'})
+    write_lock(path, lock.model_copy(update={"meaning": meaning}))
+
+
+def _repository(folder: Path) -> None:
+    """The example, committed."""
+    author = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    for command in (("init", "-q"), ("add", "-A"), (*author, "commit", "-q", "-m", "a spec")):
+        subprocess.run(["git", "-C", str(folder), *command], check=True)
+
+
+def _torn_repository(folder: Path) -> None:
+    """One that has lost what its files hold."""
+    _repository(folder)
+    for path in folder.glob(".git/objects/??/*"):
+        path.chmod(0o600)
+        content = zlib.decompress(path.read_bytes())
+        if content.startswith(b"blob"):
+            path.unlink()
+
+
+CONFLICT = "<<<<<<< ours\nversion = 1\n=======\nversion = 1\n>>>>>>> theirs\n"
+
+INSTEAD: dict[str, Callable[[Path], object]] = {
     "CL006": _too_large,
     "CL007": _latin,
     "CL008": _nested,
     "CL601": _file_in_the_way,
+    "CL702": _repository,
+    "CL703": _repository,
+    "CL704": _torn_repository,
+    "CL705": _unreadable_lock,
+    "CL712": _cut_lock,
+    "CL713": _changed_lock("version = 1\n", CONFLICT),
+    "CL714": _changed_lock("version = 1\n", "version = 2\n"),
+    "CL715": _changed_lock("seed = 0\n", "seed = 1\n"),
+    "CL716": _lock,
+    "CL717": _lock,
+    "CL720": _older_lock,
+    "CL721": _lock,
     "CL731": _locked_store,
     "CL733": _garbage_store,
     "CL734": _damaged_store,
@@ -193,15 +279,18 @@ BESIDE: dict[str, Callable[[Path], None]] = {
 
 @contextlib.contextmanager
 def defect(code: str) -> Iterator[None]:
-    """A tool that has the defect which CL901 is about, or the long wait of CL731."""
-    if code == "CL901":
-        broken = ZeroDivisionError("division by zero")
-        with mock.patch("circuitlang.pipeline.lint", side_effect=broken):
-            yield
-    elif code == "CL731":
-        with mock.patch("sqlite3.connect", side_effect=_impatient(sqlite3.connect)):
-            yield
-    else:
+    """A tool with the defect that CL901 is about, CL718's full disk or CL731's long wait."""
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    replaced = {
+        "CL718": ("circuitlang.lockfile.write.replace_file", full),
+        "CL731": ("sqlite3.connect", _impatient(sqlite3.connect)),
+        "CL901": ("circuitlang.pipeline.lint", ZeroDivisionError("division by zero")),
+    }
+    if code not in replaced:
+        yield
+        return
+    name, problem = replaced[code]
+    with mock.patch(name, side_effect=problem):
         yield
 
 

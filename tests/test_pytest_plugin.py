@@ -215,6 +215,20 @@ def test_a_quick_check_says_so(run, pytester: pytest.Pytester) -> None:
     )
 
 
+def test_a_spec_that_is_not_what_was_locked_is_an_error(run, pytester: pytest.Pytester) -> None:
+    result = run("--circ-locked")
+    result.assert_outcomes(errors=6)
+    result.stdout.fnmatch_lines(["*error?CL711?: There is no lock `small.circ.lock`*"])
+    circuitlang.lock(pytester.path / "small.circ")
+    run("--circ-locked", "-k", "good").assert_outcomes(passed=1, deselected=5)
+    specs(pytester, small=SMALL.replace("good: F(M) - F(none) >= 1", "good: F(M) - F(none) >= 2"))
+    run("-k", "good").assert_outcomes(passed=1, deselected=5)
+    pytester.makeini("[pytest]\ncirc_locked = true")
+    result = run("-k", "good")
+    result.assert_outcomes(errors=1, deselected=5)
+    result.stdout.fnmatch_lines(["*error?CL716?: * is out of date: claim good changed.*"])
+
+
 def test_only_what_is_selected_is_run_and_once(
     run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -204,10 +204,17 @@ def plan(
 
 def schema(
     of_plan: Annotated[bool, typer.Option("--plan", help="of what `plan --json` prints")] = False,
+    of_diff: Annotated[bool, typer.Option("--diff", help="of what `diff --json` prints")] = False,
+    of_verify: Annotated[
+        bool, typer.Option("--verify", help="of what `verify --json` prints")
+    ] = False,
 ) -> None:
     """Print the JSON Schema of `check --json`."""
+    from circuitlang.report.diff.document import DiffDocument
     from circuitlang.report.document import CheckDocument
     from circuitlang.report.plan import PlanDocument
+    from circuitlang.report.verification import VerificationDocument
 
-    document = PlanDocument if of_plan else CheckDocument
+    asked = ((of_diff, DiffDocument), (of_plan, PlanDocument), (of_verify, VerificationDocument))
+    document = next((form for is_asked, form in asked if is_asked), CheckDocument)
     print(json.dumps(document.model_json_schema(mode="serialization"), indent=2))

@@ -20,10 +20,11 @@ from circuitlang.commands.options import (
     StoreFolder,
     refuse_with_lock,
 )
-from circuitlang.commands.printing import print_diagnostics_of, print_json, progress, stdout
+from circuitlang.commands.printing import count, print_diagnostics_of, print_json, progress, stdout
 
 if TYPE_CHECKING:
     from circuitlang.front import Options
+    from circuitlang.lockfile import Lock
     from circuitlang.report.document import CheckDocument
 
 
@@ -68,7 +69,14 @@ def lock(
     )
     refuse_with_lock("circ lock", options)
     if preregister:
-        raise typer.Exit(max([_preregister(file, options) for file in files]))
+        sealed = [_preregister(file, options) for file in files]
+        made = [one for one in sealed if one is not None]
+        if as_json and made:
+            print_json(made)
+        for file, one in zip(files, sealed, strict=True):
+            if one is not None and not as_json:
+                print(_sealed(file, one))
+        raise typer.Exit(0 if len(made) == len(files) else 2)
     documents = [_lock(file, options, as_json) for file in files]
     if as_json:
         print_json(documents)
@@ -85,30 +93,33 @@ def _lock(file: Path, options: Options, as_json: bool) -> CheckDocument:
         outcome, written = locking.lock(file, options, bars)
     print_diagnostics_of(outcome.front.found)
     found = document(outcome, options, per_example=False)
+    if not as_json and outcome.measured is not None:
+        print_document(found, stdout())
     if outcome.lock is None:
         return found.model_copy(update={"exit_code": 2})
     if not as_json:
-        print_document(found, stdout())
         print(f"{'wrote' if written else 'unchanged:'} {lock_path(file)}")
     return found
 
 
-def _preregister(file: Path, options: Options) -> int:
+def _preregister(file: Path, options: Options) -> Lock | None:
     from circuitlang import locking
-    from circuitlang.lockfile import lock_path
 
     with progress(False) as bars:
         front, made = locking.preregister(file, options, bars)
     print_diagnostics_of(front.found)
-    if made is None:
-        return 2
-    claims = sum(name.startswith("claim ") for name in made.meaning.parts)
-    runs = made.plan.runs if made.plan else 0
-    print(
-        f"preregistered on {made.day}: {claims} {'claim' if claims == 1 else 'claims'} on {runs} runs, "
-        f"none of them executed; wrote {lock_path(file)}"
+    return made
+
+
+def _sealed(file: Path, lock: Lock) -> str:
+    from circuitlang.lockfile import lock_path
+
+    claims = sum(name.startswith("claim ") for name in lock.meaning.parts)
+    runs = lock.plan.runs if lock.plan else 0
+    return (
+        f"preregistered on {lock.day}: {count(claims, 'claim')} on {count(runs, 'run')}, none of them "
+        f"executed; wrote {lock_path(file)}"
     )
-    return 0
 
 
 def verify(

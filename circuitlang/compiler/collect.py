@@ -20,6 +20,7 @@ from circuitlang.language.spec import (
     Divergence,
     Each,
     Formula,
+    Independence,
     Mean,
     Measurement,
     MemberShare,
@@ -78,6 +79,8 @@ def parts(form: Any) -> Iterator[Any]:
             yield search.first
         case Quantified() | MemberShare():
             yield from (formula for _, formula in form.members)
+        case Independence(one, other):
+            yield from (Mean(one), Mean(other))
         case Operation(_, operands):
             yield from operands
         case Aggregate(_, body, _):
@@ -96,10 +99,10 @@ def measurements(form: Formula | Number) -> Iterator[Measurement]:
 
 
 def runs_of(form: Formula | Number) -> Iterator[Run]:
-    """The run of every F of a formula, and those that its metric compares with."""
+    """The run of every F of a formula, those that its metric compares with and that they read from."""
     for measurement in measurements(form):
-        yield measurement.run
-        yield from reference_runs(measurement.metric.expression)
+        for run in (measurement.run, *reference_runs(measurement.metric.expression)):
+            yield from run.with_readings
 
 
 def has_search(form: Any) -> bool:
@@ -206,11 +209,13 @@ def collect(forms: Iterable[Formula | Number], token_sets: Mapping[str, Iterable
 
 
 def _setting(m: Measurement) -> Setting:
-    ablation, graph = m.run.ablation, architecture(m.run.model.shape)
+    """The floor of a run that ablates nothing itself is that of the runs it reads from."""
+    ablated = (run.ablation for run in m.run.with_readings if run.ablation is not None)
+    ablation, graph = next(ablated, None), architecture(m.run.model.shape)
     whole = Run(m.run.model, m.run.task, None, uniform(graph.everything), "M")
     if ablation is None or (ablation.constants and missing(ablation.constants, m.run.floor, graph)):
         return Setting(whole, None, m.metric)
-    floor = replace(m.run, live=m.run.floor, written="none")
+    floor = replace(m.run, ablation=ablation, live=m.run.floor, written="none", readings=())
     return Setting(whole, floor, m.metric)
 
 
@@ -228,9 +233,11 @@ def reference_runs(expression: MetricExpression) -> list[Run]:
 
 
 def all_runs(requests: Requests) -> tuple[Run, ...]:
-    """Requested runs and the runs that their metrics refer to, each once."""
+    """Requested runs, the runs that their metrics refer to and that these read from, each once."""
     found: dict[Run, None] = dict.fromkeys(requests)
     for metrics in requests.values():
         for metric in metrics:
             found.update(dict.fromkeys(reference_runs(metric.expression)))
+    for run in tuple(found):
+        found.update(dict.fromkeys(run.with_readings))
     return tuple(found)

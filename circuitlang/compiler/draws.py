@@ -26,7 +26,8 @@ Number = TypeVar("Number")
 def draws_of(run: Run, metric: Metric) -> int:
     """How many runs the number is a mean over."""
     runs = (run, *reference_runs(metric.expression))
-    return max([1, *(one.ablation.draws for one in runs if one.ablation is not None)])
+    every = (one for run in runs for one in run.with_readings)
+    return max([1, *(one.ablation.draws for one in every if one.ablation is not None)])
 
 
 def at_draw(run: Run, metric: Metric, draw: int) -> Asked:
@@ -72,4 +73,8 @@ def _expression(expression: MetricExpression, draw: int) -> MetricExpression:
 
 
 def _run(run: Run, draw: int) -> Run:
-    return run if run.ablation is None else replace(run, ablation=run.ablation.at_draw(draw))
+    if run.ablation is None and not run.readings:
+        return run
+    readings = tuple(replace(one, run=_run(one.run, draw)) for one in run.readings)
+    ablation = None if run.ablation is None else run.ablation.at_draw(draw)
+    return replace(run, ablation=ablation, readings=readings)

@@ -58,26 +58,29 @@ class Value(NamedTuple):
 @dataclass(frozen=True)
 class Final:
     """What one run delivers: (position, value) of its last residual where logits are read,
-    (layer, head, query positions as bits, value) of its attention patterns, and (sender,
-    positions as bits, value) of nodes' own outputs."""
+    (layer, head, query positions as bits, value) of its attention patterns, (sender,
+    positions as bits, value) of nodes' own outputs, and (position, value) of its stream after
+    block 0."""
 
     residuals: tuple[tuple[int, int], ...]
     patterns: tuple[tuple[int, int, int, int], ...]
     outputs: tuple[tuple[int, int, int], ...] = ()
+    early: tuple[tuple[int, int], ...] = ()
 
     @property
     def values(self) -> Iterator[tuple[int, int]]:
         """Every value that is delivered, with its positions as bits."""
-        yield from ((n, 1 << position) for position, n in self.residuals)
+        yield from ((n, 1 << position) for position, n in (*self.residuals, *self.early))
         yield from ((n, queries) for *_, queries, n in self.patterns)
         yield from ((n, positions) for _, positions, n in self.outputs)
 
     def at(self, spot: Spot, wiring: Wiring) -> int | None:
         """The value that is delivered for a spot; None where the run is not read there."""
-        position, node = spot
-        if node is None:
-            return next((n for at, n in self.residuals if at == position), None)
-        sender = wiring.architecture.sender_index[node]
+        position, lens = spot
+        if lens is None or lens.norm == "copied":
+            of = self.residuals if lens is None else self.early
+            return next((n for at, n in of if at == position), None)
+        sender = wiring.architecture.sender_index[lens.node]
         here = (n for s, at, n in self.outputs if s == sender and at >> position & 1)
         return next(here, None)
 
@@ -87,6 +90,7 @@ class Final:
         reads = [f"logits at {position} from %{n}" for position, n in self.residuals]
         reads += [f"a{layer}.h{head} from %{n}" for layer, head, _, n in self.patterns]
         reads += [f"what {senders[s]} writes from %{n}" for s, _, n in self.outputs]
+        reads += [f"the early stream at {position} from %{n}" for position, n in self.early]
         return ", ".join(reads)
 
 

@@ -8,7 +8,7 @@ takes over what these edges do not change.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from circuitlang.compiler.graph import Final, Graph, Value
 from circuitlang.compiler.program import CLEAN, Program, Request
@@ -25,19 +25,23 @@ def number(form: Program, *, share: bool = True, fold: bool = True, lazy: bool =
     it reads, without `lazy` also when nothing reads it."""
     graph = Graph(form)
     anchors: dict[int, list[_Run]] = {}
-    finals = []
-    for i, request in enumerate(form.requests):
-        near = anchors.setdefault(request.source, [])
-        anchor = min(near, key=lambda run: run.distance(request), default=None)
-        if not share or anchor is None or anchor.distance(request) > NEARBY:
-            run = _Run(graph, request, 0 if share else i + 1, fold)
-            near[:0] = [run]
-            del near[ANCHORS:]
-        else:
-            run = _Run(graph, request, 0, fold)
-            run.take_over(anchor)
-        finals.append(run.final(lazy))
-    graph.finals = tuple(finals)
+    runs: dict[int, _Run] = {}
+
+    def numbered(i: int) -> _Run:
+        if i not in runs:
+            request = form.requests[i]
+            others = [(receivers, numbered(other)) for receivers, other in request.readings]
+            runs[i] = _Run(graph, request, 0 if share else i + 1, fold, others)
+            near = anchors.setdefault(request.source, [])
+            anchor = min(near, key=lambda run: run.distance(request), default=None)
+            if share and anchor is not None and anchor.distance(request) <= NEARBY and not others:
+                runs[i].take_over(anchor)
+            elif not others:
+                near[:0] = [runs[i]]
+                del near[ANCHORS:]
+        return runs[i]
+
+    graph.finals = tuple(numbered(i).final(lazy) for i in range(len(form.requests)))
     return graph
 
 
@@ -46,15 +50,24 @@ class _Run:
 
     `values[i]` holds what senders have in segment i: a value, or SOURCE for the run's source's
     own. `reads` holds the senders (bits) that each node depends on directly. `clean` are segments in
-    which the source is the clean run, so that all there is folds into it.
+    which the source is the clean run, so that all there is folds into it. `others` are the runs
+    that receivers read from, with these receivers as bits in each segment.
     """
 
-    def __init__(self, graph: Graph, request: Request, tag: int, fold: bool) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        request: Request,
+        tag: int,
+        fold: bool,
+        others: Sequence[tuple[tuple[int, ...], _Run]],
+    ) -> None:
         self.graph, self.request, self.tag, self.fold = graph, request, tag, fold
+        self.others = others[::-1]
         self.wiring = graph.program.wiring
         self.segments = range(len(graph.program.segments))
         self.sources = [graph.program.canonical(request.source, i) for i in self.segments]
-        self.clean = [fold and source == CLEAN for source in self.sources]
+        self.clean = [fold and not others and source == CLEAN for source in self.sources]
         self.values: list[dict[int, int]] = [{} for _ in self.segments]
         self.rows: list[Rows] = [Rows(self.wiring, mask) for mask in request.masks]
         self.reads: dict[int, int] = {}
@@ -89,12 +102,19 @@ class _Run:
                     self._value(i, sender)
         patterns = tuple(p for watched in self.request.heads for p in self._patterns(*watched))
         residuals = tuple(
-            (position, self._read(i, self.rows[i].logits, self.wiring.senders))
+            (position, self._received(i, len(self.wiring.architecture.receivers) - 1))
             for position in bits(self.request.positions)
             for i in [self.graph.program.segment_of(position)]
         )
         outputs = tuple(o for read in self.request.outputs for o in self._outputs(*read))
-        return Final(residuals, patterns, outputs)
+        return Final(residuals, patterns, outputs, tuple(self._early()))
+
+    def _early(self) -> Iterator[tuple[int, int]]:
+        """The sum of what nodes up to block 0 write, where it is read."""
+        count = self.wiring.first(1)
+        for position in bits(self.request.early):
+            segment = self.graph.program.segment_of(position)
+            yield position, self._read(segment, (1 << count) - 1, count)
 
     def _outputs(self, sender: int, positions: int) -> Iterator[tuple[int, int, int]]:
         for i in self.segments:
@@ -146,9 +166,9 @@ class _Run:
         return self.graph.intern(Value("out", layer, head, segment, -1, (z,), tag))
 
     def _mlp(self, layer: int, segment: int, sender: int) -> int:
-        count, row = self.wiring.mlp_count(layer), self.rows[segment].mlp(layer)
-        self.reads[sender] = self.reads.get(sender, 0) | row
-        read = self._read(segment, row, count)
+        count, receiver = self.wiring.mlp_count(layer), self.wiring.mlp_receiver(layer)
+        self.reads[sender] = self.reads.get(sender, 0) | self.rows[segment].row(receiver)
+        read = self._received(segment, receiver)
         source = self._one_source(count, segment, read, [], [])
         if source is not None and self.fold:
             return self._own(sender, segment, source)
@@ -188,9 +208,22 @@ class _Run:
         first = self.wiring.first(layer)
         if self.clean[segment]:
             return self._streams(first, CLEAN)[segment]
-        row = self.rows[segment].port(layer, port, head)
+        receiver = self.wiring.port(layer, port, head)
+        row = self.rows[segment].row(receiver)
         self.reads[first + head] = self.reads.get(first + head, 0) | row
-        return self._read(segment, row, first)
+        return self._received(segment, receiver)
+
+    def _received(self, segment: int, receiver: int) -> int:
+        """What a receiver reads: its own sum, or that of another run."""
+        for receivers, other in self.others:
+            if receivers[segment] >> receiver & 1:
+                return other.brought(segment, receiver)
+        return self.brought(segment, receiver)
+
+    def brought(self, segment: int, receiver: int) -> int:
+        """The sum of what a receiver's edges bring."""
+        row = self.rows[segment].row(receiver)
+        return self._read(segment, row, self.wiring.architecture.counts[receiver])
 
     def _read(self, segment: int, row: int, count: int) -> int:
         """What a receiver with live senders `row` reads: a stream where it is one, else a sum."""

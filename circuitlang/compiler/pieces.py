@@ -17,7 +17,14 @@ from circuitlang.compiler.program import Program, first_difference, program
 from circuitlang.compiler.reads import Reads, leaves, readout_bytes, reads_of, working_bytes
 from circuitlang.language.graph.edges import Layout, Place, Position
 from circuitlang.language.prompt import Prompt, mean_key
-from circuitlang.language.spec import AttentionScore, Divergence, Loss, MetricExpression, Run
+from circuitlang.language.spec import (
+    AttentionScore,
+    CopyScore,
+    Divergence,
+    Loss,
+    MetricExpression,
+    Run,
+)
 
 LARGEST_CHUNK = 1024
 AllReads = Mapping[Run, Reads]
@@ -186,7 +193,7 @@ class Planner:
 
     def _places(self) -> Iterator[Place]:
         for run in all_runs(self.requests):
-            yield from run.live.places
+            yield from run.places
         for metric in {m for metrics in self.requests.values() for m in metrics}:
             for leaf in leaves(metric.expression):
                 yield from _places_of(leaf)
@@ -206,7 +213,7 @@ class Planner:
 def _places_of(leaf: MetricExpression) -> Iterator[Place]:
     if isinstance(leaf, AttentionScore):
         yield from (leaf.query, leaf.key)
-    elif isinstance(leaf, (Loss, Divergence)):
+    elif isinstance(leaf, (Loss, Divergence, CopyScore)):
         if leaf.place is not None:
             yield leaf.place
     else:

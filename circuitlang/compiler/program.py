@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from circuitlang.compiler.reads import Reads
+from circuitlang.compiler.rows import Rows
 from circuitlang.compiler.wiring import Wiring, wiring
 from circuitlang.language.prompt import Prompt
 from circuitlang.language.spec import Ablation, Run
@@ -60,6 +61,8 @@ class Request:
 
     `positions` is a bit mask: where the logits are read. `heads` are (layer, head, query
     positions) whose attention is read, `outputs` (sender, positions) of nodes whose own output is.
+    `early` is a bit mask: where the stream after block 0 is. Each of `readings` has the receivers, as bits in each segment, that read what they do in an
+    other request, by number; the last that has a receiver counts.
     """
 
     masks: tuple[int, ...]
@@ -67,6 +70,8 @@ class Request:
     positions: int
     heads: tuple[tuple[int, int, int], ...]
     outputs: tuple[tuple[int, int], ...] = ()
+    readings: tuple[tuple[tuple[int, ...], int], ...] = ()
+    early: int = 0
 
 
 @dataclass(frozen=True)
@@ -97,21 +102,31 @@ class Program:
         for number, request in enumerate(self.requests):
             live = "+".join(str(mask.bit_count()) for mask in request.masks)
             lines.append(f"  run {number}: {live} edges, else {sources[request.source]}")
+            for receivers, other in request.readings:
+                counts = "+".join(str(mask.bit_count()) for mask in receivers)
+                lines.append(f"    {counts} receivers read as in run {other}")
         return "\n".join(lines)
 
 
 def program(runs: Sequence[Run], reads: Mapping[Run, Reads], prompts: Sequence[Prompt]) -> Program:
     """The program of `runs` of one model and task on prompts of one layout.
 
-    Raises `UnresolvedPosition` like `EdgeSet.rows`.
+    The runs that some of them read from are among them. Raises `UnresolvedPosition` like
+    `EdgeSet.rows`.
     """
-    length = len(prompts[0].tokens)
+    length, layout = len(prompts[0].tokens), prompts[0].layout
     ablations = dict.fromkeys(run.ablation for run in runs if run.ablation is not None)
     sources = (Source(None), *(Source(a, _first(a, prompts)) for a in ablations))
     number = {source.ablation: i for i, source in enumerate(sources)}
-    rows = [run.live.rows(prompts[0].layout) for run in runs]
-    segments = _segments(rows, [s.first for s in sources], length)
+    rows = [run.live.rows(layout) for run in runs]
     graph = wiring(runs[0].model.shape)
+    index = {run: i for i, run in enumerate(runs)}
+    read = [
+        [(_receivers(one.edges.rows(layout), graph), index[one.run]) for one in run.readings]
+        for run in runs
+    ]
+    cutting = [*rows, *(receivers for found in read for receivers, _ in found)]
+    segments = _segments(cutting, [s.first for s in sources], length)
     requests = tuple(
         Request(
             tuple(row[s.start] for s in segments),
@@ -125,27 +140,51 @@ def program(runs: Sequence[Run], reads: Mapping[Run, Reads], prompts: Sequence[P
                 (graph.architecture.sender_index[node], sum(1 << p for p in positions))
                 for node, positions in reads[run].outputs.items()
             ),
+            tuple(
+                (tuple(receivers[s.start] for s in segments), other) for receivers, other in found
+            ),
+            sum(1 << position for position in reads[run].early),
         )
-        for run, row in zip(runs, rows, strict=True)
+        for run, row, found in zip(runs, rows, read, strict=True)
     )
     return Program(graph, segments, sources, requests)
 
 
+def _receivers(rows: Sequence[int], graph: Wiring) -> list[int]:
+    """The receivers (bits) that each mask has edges into."""
+    number = range(len(graph.architecture.receivers))
+    found = {}
+    for mask in dict.fromkeys(rows):
+        cut = Rows(graph, mask)
+        found[mask] = sum(1 << receiver for receiver in number if cut.row(receiver))
+    return [found[mask] for mask in rows]
+
+
 def whole_suffix(form: Program) -> Program:
     """The program without the prefix that corruptions share with the clean prompts."""
-    rows = [
-        [
-            mask
-            for mask, s in zip(r.masks, form.segments, strict=True)
-            for _ in range(s.start, s.stop)
-        ]
-        for r in form.requests
-    ]
-    segments = _segments(rows, [], form.length)
+
+    def by_position(masks: Sequence[int]) -> list[int]:
+        pairs = zip(masks, form.segments, strict=True)
+        return [mask for mask, s in pairs for _ in range(s.start, s.stop)]
+
+    rows = [by_position(r.masks) for r in form.requests]
+    read = [[by_position(masks) for masks, _ in r.readings] for r in form.requests]
+    segments = _segments([*rows, *(row for found in read for row in found)], [], form.length)
     sources = tuple(replace(source, first=0) for source in form.sources)
+
+    def by_segment(row: Sequence[int]) -> tuple[int, ...]:
+        return tuple(row[s.start] for s in segments)
+
     requests = tuple(
-        replace(r, masks=tuple(row[s.start] for s in segments))
-        for r, row in zip(form.requests, rows, strict=True)
+        replace(
+            r,
+            masks=by_segment(row),
+            readings=tuple(
+                (by_segment(receivers), other)
+                for receivers, (_, other) in zip(found, r.readings, strict=True)
+            ),
+        )
+        for r, row, found in zip(form.requests, rows, read, strict=True)
     )
     return Program(form.wiring, segments, sources, requests)
 

@@ -14,12 +14,15 @@ from itertools import chain
 from math import ceil
 from typing import NamedTuple
 
+from circuitlang.compiler.collect import all_runs
 from circuitlang.language.graph.architecture import Node
 from circuitlang.language.graph.edges import Layout
 from circuitlang.language.prompt import Prompt
 from circuitlang.language.spec import (
     AttentionScore,
+    CopyScore,
     Divergence,
+    Lens,
     Loss,
     Metric,
     MetricExpression,
@@ -34,10 +37,10 @@ PLAIN_WORK = 9
 
 
 class Spot(NamedTuple):
-    """What logits are made of: the last residual at a position, or a node's own output there."""
+    """What logits are made of: the last residual at a position, or what a lens shows there."""
 
     position: int
-    node: Node | None = None
+    lens: Lens | None = None
 
 
 @dataclass(frozen=True)
@@ -66,17 +69,24 @@ class Reads:
 
     @property
     def residuals(self) -> list[int]:
-        """The positions at which the last residual is read."""
-        return [read.spot.position for read in self.logits if read.spot.node is None]
+        """The positions at which the last residual is read, or its scale."""
+        spots = [read.spot for read in self.logits]
+        return sorted({p for p, lens in spots if lens is None or lens.norm == "frozen"})
+
+    @property
+    def early(self) -> list[int]:
+        """The positions at which the stream after block 0 is read."""
+        spots = [read.spot for read in self.logits]
+        return sorted({p for p, lens in spots if lens is not None and lens.norm == "copied"})
 
     @property
     def outputs(self) -> dict[Node, list[int]]:
         """The positions at which nodes' own outputs are read."""
-        found: dict[Node, list[int]] = {}
-        for read in self.logits:
-            if read.spot.node is not None:
-                found.setdefault(read.spot.node, []).append(read.spot.position)
-        return found
+        found: dict[Node, set[int]] = {}
+        for position, lens in (read.spot for read in self.logits):
+            if lens is not None and lens.norm != "copied":
+                found.setdefault(lens.node, set()).add(position)
+        return {node: sorted(positions) for node, positions in found.items()}
 
 
 @dataclass(frozen=True)
@@ -95,7 +105,15 @@ class Distance:
     position: int
 
 
-Score = TokenScore | TopToken | Distance | NextToken
+@dataclass(frozen=True)
+class Copied:
+    """1 where the token at `position` is among the `among` likeliest that the spot shows."""
+
+    position: int
+    among: int
+
+
+Score = TokenScore | TopToken | Distance | NextToken | Copied
 
 
 def common_layout(prompts: Iterable[Prompt]) -> Layout:
@@ -119,7 +137,10 @@ def scores(expression: MetricExpression, layout: Layout) -> Iterator[tuple[Spot,
         match leaf:
             case TokenScore() | TopToken():
                 (position,) = leaf.position.tokens(layout)
-                yield Spot(position, leaf.node if isinstance(leaf, TokenScore) else None), leaf
+                yield Spot(position, leaf.lens if isinstance(leaf, TokenScore) else None), leaf
+            case CopyScore():
+                for position in sorted(leaf.place.tokens(layout)):
+                    yield Spot(position, leaf.lens), Copied(position, leaf.among)
             case Divergence(reference, kind=kind):
                 for position in compared_at(leaf, layout):
                     yield Spot(position), Distance(kind, reference, position)
@@ -148,19 +169,20 @@ def tokens_read(found: Iterable[Score], prompts: Sequence[Prompt]) -> tuple[int,
 def reads_of(
     requests: Mapping[Run, Sequence[Metric]], prompts: Sequence[Prompt]
 ) -> dict[Run, Reads]:
-    """The reads of every requested run and of every run that some metric compares with.
+    """The reads of every requested run, of every run that some metric compares with, and of
+    those that they read from, which are none.
 
     Raises `ValueError` when the prompts are not of one layout.
     """
     layout = common_layout(prompts)
     distinct = dict.fromkeys(metric for metrics in requests.values() for metric in metrics)
     expanded = {metric: tuple(scores(metric.expression, layout)) for metric in distinct}
-    wanted: dict[Run, dict[Spot, dict[Score, None]]] = {run: {} for run in requests}
+    wanted: dict[Run, dict[Spot, dict[Score, None]]] = {run: {} for run in all_runs(requests)}
     for run, metrics in requests.items():
         for spot, score in chain.from_iterable(expanded[metric] for metric in metrics):
             wanted[run].setdefault(spot, {})[score] = None
             if isinstance(score, Distance):
-                wanted.setdefault(score.reference, {}).setdefault(spot, {})[score] = None
+                wanted[score.reference].setdefault(spot, {})[score] = None
     suffice = cache(lambda found: tokens_read(found, prompts))
     return {
         run: Reads(
@@ -173,8 +195,9 @@ def reads_of(
     }
 
 
-def _order(item: tuple[Spot, object]) -> tuple[int, str]:
-    return item[0].position, str(item[0].node or "")
+def _order(item: tuple[Spot, object]) -> tuple[int, str, str]:
+    position, lens = item[0]
+    return (position, "", "") if lens is None else (position, str(lens.node), lens.norm)
 
 
 def _attention(metrics: Iterable[Metric], layout: Layout) -> tuple[Attention, ...]:

@@ -72,6 +72,7 @@ class _Rebase:
                 tuple([(position, self.renamed[n]) for position, n in final.residuals]),
                 tuple([(a, b, c, self.renamed[n]) for a, b, c, n in final.patterns]),
                 tuple([(a, b, self.renamed[n]) for a, b, n in final.outputs]),
+                tuple([(position, self.renamed[n]) for position, n in final.early]),
             )
             for final in self.form.finals
         )

@@ -26,17 +26,6 @@ class Rows:
             self._rows[receiver] = found
         return found
 
-    def port(self, layer: int, port: int, head: int) -> int:
-        """Port 0, 1, 2 is q, k, v."""
-        return self.row(self.wiring.receiver(layer) + port * self.wiring.shape.heads + head)
-
-    def mlp(self, layer: int) -> int:
-        return self.row(self.wiring.receiver(layer) + 3 * self.wiring.shape.heads)
-
-    @property
-    def logits(self) -> int:
-        return self.row(len(self.architecture.receivers) - 1)
-
     def take_over(self, other: Rows, edges: int) -> list[int]:
         """Copies the rows of a set that differs in `edges`; gives the receivers where it does."""
         self._rows = dict(other._rows)

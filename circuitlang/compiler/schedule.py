@@ -107,7 +107,8 @@ class _Fuse:
         yield from self._bundles(by_kind.get("bundle", []))
         for kind in ("out", "mlp", "mix", "delta", "minus", "excess"):
             yield from self._batches(kind, by_kind.get(kind, []))
-        read = {n for final in self.form.graph.finals for _, n in final.residuals}
+        finals = self.form.graph.finals
+        read = {n for final in finals for _, n in (*final.residuals, *final.early)}
         inputs = [n for n in sorted(read) if self.values[n].kind == "input"]
         yield from self._batches("input", inputs)
 
@@ -145,7 +146,8 @@ class _Fuse:
         inputs: dict[object, dict[tuple[str, int], dict[int, int]]] = {}
         for number in members:
             value = self.values[number]
-            ports = inputs.setdefault(value.operands[0] if self.together else (number,), {})
+            read = (value.operands[0], value.tag)
+            ports = inputs.setdefault(read if self.together else (number,), {})
             ports.setdefault((value.kind, self.asked[number]), {})[value.which] = number
         groups: dict[object, list[dict[tuple[str, int], dict[int, int]]]] = {}
         for key, ports in inputs.items():

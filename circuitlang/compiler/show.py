@@ -17,7 +17,8 @@ def run_text(run: Run) -> str:
     total = architecture(run.model.shape).size
     everywhere = run.live.is_uniform
     live = f"{size(run.live):,} of {total:,} edges live" if everywhere else "live by position"
-    return f"F({run.written} on {run.task}{under} with {run.model.name}{free}): {live}"
+    reads = "".join(f", reads from F({one.run.written})" for one in run.readings)
+    return f"F({run.written} on {run.task}{under} with {run.model.name}{free}): {live}{reads}"
 
 
 def runs_text(needed: Needed) -> str:
@@ -27,7 +28,8 @@ def runs_text(needed: Needed) -> str:
     draws = f", {executed} with every draw of donors" if executed > len(runs) else ""
     lines = [f"{len(runs)} distinct runs{draws}"]
     for number, run in enumerate(runs, 1):
-        metrics = ", ".join(m.name for m in needed.requests.get(run, ())) or "compared with"
+        metrics = ", ".join(m.name for m in needed.requests.get(run, ()))
+        metrics = metrics or "other runs read from it or are compared with it"
         lines.append(f"{number:4}  {run_text(run)}; {metrics}")
     return "\n".join(lines)
 

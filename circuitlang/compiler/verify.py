@@ -86,6 +86,12 @@ def _request(form: Program, request: Request) -> Iterator[str]:
         yield f"there is no source {request.source}"
     if not 0 <= request.positions < 1 << form.length:
         yield f"logits are read at {positions_text(request.positions)} of {form.length} positions"
+    receivers = len(form.wiring.architecture.receivers)
+    for masks, other in request.readings:
+        if len(masks) != len(form.segments) or not 0 <= other < len(form.requests):
+            yield f"it reads from run {other} in {len(masks)} segments"
+        if not all(0 <= mask < 1 << receivers for mask in masks):
+            yield "a receiver is beyond the last"
     for layer, head, queries in request.heads:
         if not (0 <= layer < shape.layers and 0 <= head < shape.heads):
             yield f"there is no head a{layer}.h{head}"
@@ -310,16 +316,21 @@ def _stream_wanted(form: Graph, value: Value) -> Iterator[_Fit]:
 def _final(form: Graph, final: Final, request: Request) -> Iterator[str]:
     if [position for position, _ in final.residuals] != list(bits(request.positions)):
         yield "its logits are not at the positions that are read"
+    if [position for position, _ in final.early] != list(bits(request.early)):
+        yield "its early stream is not at the positions that are read"
     if not all(0 <= n < len(form.values) for n, _ in final.values):
         yield "it delivers a value that is not there"
         return
-    for position, n in final.residuals:
-        value = form.values[n]
-        last = (
-            value.kind in ("stream", "sum", "input") and value.layer == form.program.wiring.senders
-        )
-        if not last or value.segment != form.program.segment_of(position):
-            yield f"its logits at {position} are of {_text(form, n)}"
+    wiring = form.program.wiring
+    for what, count, of in (
+        ("last stream", wiring.senders, final.residuals),
+        ("early stream", wiring.first(1), final.early),
+    ):
+        for position, n in of:
+            value = form.values[n]
+            fits = value.kind in ("stream", "sum", "input") and value.layer == count
+            if not fits or value.segment != form.program.segment_of(position):
+                yield f"its {what} at {position} is of {_text(form, n)}"
     read: Counter[tuple[int, int]] = Counter()
     for layer, head, queries, n in final.patterns:
         value = form.values[n]

@@ -60,6 +60,13 @@ class Wiring:
         """The receiver index of the layer's first q; k, v and the MLP follow."""
         return layer * (3 * self.shape.heads + self.shape.mlps)
 
+    def port(self, layer: int, port: int, head: int) -> int:
+        """The receiver index of a head's port 0, 1 or 2: q, k, v."""
+        return self.receiver(layer) + port * self.shape.heads + head
+
+    def mlp_receiver(self, layer: int) -> int:
+        return self.receiver(layer) + 3 * self.shape.heads
+
     def head_bits(self, layer: int) -> int:
         return ((1 << self.shape.heads) - 1) << self.first(layer)
 

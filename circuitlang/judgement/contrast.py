@@ -29,6 +29,7 @@ from circuitlang.language.spec import (
     Constant,
     Each,
     Formula,
+    Independence,
     Mean,
     MemberShare,
     Number,
@@ -83,6 +84,12 @@ class FormClass:
     def measured_condition(self) -> bool:
         """Whether the condition of a share compares with a mean, which is itself estimated."""
         return any(has_mean(a) for t in self.tests for a in t.terms if isinstance(a, Aggregate))
+
+
+_PERMUTED = Unsupported(
+    "independence is tested over prompts: templates are too few to be permuted",
+    "say `over prompts` in the claim's head",
+)
 
 
 def classify(comparison: Comparison, target: str | None = None) -> FormClass | Unsupported:
@@ -298,15 +305,39 @@ def comparisons(formula: Formula) -> Iterator[Comparison]:
                 yield from comparisons(member)
 
 
+def independences(formula: Formula) -> Iterator[Independence]:
+    """Every test of independence in a formula."""
+    match formula:
+        case Independence():
+            yield formula
+        case Comparison() | Within() if claimed := claimed_share(formula):
+            for _, member in claimed[0].members:
+                yield from independences(member)
+        case Both(parts):
+            for part in parts:
+                yield from independences(part)
+        case Quantified(search=Search() as search, members=()):
+            yield from independences(search.first)
+        case Quantified():
+            for _, member in formula.members:
+                yield from independences(member)
+
+
 def unsupported(formula: Formula, target: str | None = None) -> tuple[Unsupported, ...]:
     """Every distinct reason why a formula cannot be decided; empty when it can."""
-    found = (classify(comparison, target) for comparison in comparisons(formula))
+    found = [classify(comparison, target) for comparison in comparisons(formula)]
+    if target == "templates" and any(independences(formula)):
+        found.append(_PERMUTED)
     return tuple(dict.fromkeys(f for f in found if isinstance(f, Unsupported)))
 
 
 def unguaranteed(formula: Formula, target: str | None = None) -> tuple[Unsupported, ...]:
     """Why a formula has no interval that is right at any number of prompts; empty when it has one."""
     found: list[Unsupported] = []
+    if any(independences(formula)):
+        found.append(
+            Unsupported("a permutation test shows dependence, and guarantees nothing else")
+        )
     for comparison in comparisons(formula):
         form = classify(comparison, target)
         if isinstance(form, Unsupported) or form.kind in ("constant", "quantile"):
@@ -324,7 +355,7 @@ def depends(formula: Formula) -> bool:
     A formula without any measurement states a fact about sets, which is its own matter.
     """
     found = [c for c in comparisons(formula) if any(map(measurements, (c.left, c.right)))]
-    if not found:
+    if not found or any(independences(formula)):
         return True
     kinds = [classify(comparison) for comparison in found]
     return any(isinstance(k, Unsupported) or k.kind != "constant" for k in kinds)

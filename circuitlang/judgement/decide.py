@@ -12,12 +12,14 @@ from circuitlang.judgement.contrast import (
     Unsupported,
     classify,
     comparisons,
+    independences,
     is_averageable,
     is_quantile,
     within_parts,
 )
 from circuitlang.judgement.estimator import Estimator
 from circuitlang.judgement.forms import Affine, Form, form_of
+from circuitlang.judgement.independence import Independent
 from circuitlang.judgement.intervals import Estimate, Interval, unknown
 from circuitlang.judgement.leaf import Leaf, finite, floor_of, ratio_estimate
 from circuitlang.judgement.node import Node
@@ -40,6 +42,7 @@ from circuitlang.language.spec import (
     Claim,
     Comparison,
     Formula,
+    Independence,
     MemberShare,
     Number,
     Quantified,
@@ -74,6 +77,8 @@ def node_of(formula: Formula, estimator: Estimator, target: str) -> Node:
         case Both(parts):
             members = [(f"part {i}", part) for i, part in enumerate(parts, 1)]
             return Group("forall", _nodes(members, estimator, target))
+        case Independence():
+            return Independent(formula, estimator)
         case Quantified(kind="most", level=level):
             assert level is not None
             nodes = _nodes(formula.members, estimator, target)
@@ -116,6 +121,7 @@ def tasks(formula: Formula) -> tuple[str, ...]:
         for side in (comparison.left, comparison.right)
         for m in measurements(side)
     ]
+    found += [test.one.run.task for test in independences(formula)]
     return tuple(dict.fromkeys(found))
 
 

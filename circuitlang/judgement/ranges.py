@@ -11,6 +11,7 @@ from circuitlang.language.spec import (
     AttentionScore,
     Comparison,
     Constant,
+    CopyScore,
     Divergence,
     Each,
     Loss,
@@ -68,7 +69,7 @@ def of_metric(e: MetricExpression) -> Range:
     match e:
         case MetricConstant(value):
             return value, value
-        case TopToken() | AttentionScore() | TokenScore(kind="prob"):
+        case TopToken() | AttentionScore() | CopyScore() | TokenScore(kind="prob"):
             return SHARE
         case TokenScore(kind="logprob"):
             return -math.inf, 0.0

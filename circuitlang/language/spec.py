@@ -7,7 +7,7 @@ the design's F(S): the compiler collects its runs, the judgement reads its numbe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -98,11 +98,23 @@ class Ablation:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What some receivers read in another run: the sum of what their edges bring there.
+
+    They are those that `edges` has edges into, at the positions where it has them.
+    """
+
+    edges: EdgeSet
+    run: Run
+
+
+@dataclass(frozen=True)
 class Run:
     """M[S;a] on a task's prompts: `live` edges recomputed, all others ablated.
 
     `live` already includes `floor`, the edges that leave free nodes. When it is every edge
-    at every position, `ablation` is None: the result cannot depend on it.
+    at every position, `ablation` is None: the result cannot depend on it. Receivers of
+    `readings` read what they do in another run, whatever their own edges bring.
     """
 
     model: ModelReference
@@ -112,6 +124,7 @@ class Run:
     written: str = field(compare=False, default="")
     floor: EdgeSet = field(compare=False, default=NOTHING)
     free: tuple[str, ...] = field(compare=False, default=())
+    readings: tuple[Reading, ...] = ()
 
     def __hash__(self) -> int:
         return self._hash
@@ -119,10 +132,41 @@ class Run:
     @cached_property
     def _hash(self) -> int:
         """Kept: a live set can be an integer of 100,000 bits, and runs are keys everywhere."""
-        return hash((self.model, self.task, self.ablation, self.live))
+        return hash((self.model, self.task, self.ablation, self.live, self.readings))
+
+    @property
+    def with_readings(self) -> Iterator[Run]:
+        """This run, and every run that something in it reads from."""
+        yield self
+        for reading in self.readings:
+            yield from reading.run.with_readings
+
+    @property
+    def places(self) -> frozenset[Place]:
+        """The places that its edges name, and those of the runs it reads from."""
+        found = self.live.places
+        for reading in self.readings:
+            found |= reading.edges.places | reading.run.places
+        return found
 
 
 # ---------------------------------------------------------------- metrics: one number per prompt
+
+
+@dataclass(frozen=True)
+class Lens:
+    """How a node's output becomes logits.
+
+    `norm` is "own", the final norm of the output itself (the logit lens; nostalgebraist 2020),
+    "frozen", the final norm with the scale of the run's last residual there, so that what nodes
+    write adds up to the logits before any soft-cap, output biases apart, or "none", no norm and no
+    soft-cap (direct logit attribution; Wang et al. 2022, footnote 1). "copied" is not about the
+    output: the head's values and output weights applied to the stream after block 0, in the norm
+    of block 1 (the copy score; Wang et al. 2022, section 3.1).
+    """
+
+    node: Node
+    norm: str = "own"
 
 
 @dataclass(frozen=True)
@@ -130,16 +174,15 @@ class TokenScore:
     """`logit`, `logprob`, `prob` or `rank` of a named token set at one position.
 
     prob sums over the set, logprob is its logsumexp, rank is the best (lowest) rank in the
-    set counted from 0; logit of several tokens needs `pool` "mean" or "max". With `node` the
-    logits are what the final norm and the unembedding make of that node's own output there
-    (the logit lens; nostalgebraist 2020), not of the whole residual stream.
+    set counted from 0; logit of several tokens needs `pool` "mean" or "max". With `lens` the
+    logits are those of a node's own output there, not of the whole residual stream.
     """
 
     kind: str
     tokens: str
     position: Position
     pool: str | None = None
-    node: Node | None = None
+    lens: Lens | None = None
 
 
 @dataclass(frozen=True)
@@ -173,6 +216,22 @@ class AttentionScore:
 
 
 @dataclass(frozen=True)
+class CopyScore:
+    """The share of the place's tokens that are among the `among` likeliest copies of themselves.
+
+    What `head` would write there if it attended to the token alone, read through `Lens("copied")`.
+    """
+
+    head: Node
+    place: Place
+    among: int = 5
+
+    @property
+    def lens(self) -> Lens:
+        return Lens(self.head, "copied")
+
+
+@dataclass(frozen=True)
 class TopToken:
     """1 where the most likely next token at `position` belongs to the named token set."""
 
@@ -194,7 +253,14 @@ class MetricConstant:
 
 
 MetricExpression = (
-    TokenScore | Divergence | Loss | AttentionScore | TopToken | MetricOperation | MetricConstant
+    TokenScore
+    | Divergence
+    | Loss
+    | AttentionScore
+    | CopyScore
+    | TopToken
+    | MetricOperation
+    | MetricConstant
 )
 
 
@@ -346,7 +412,16 @@ class Quantified:
     counterexamples: tuple[str, ...] = ()
 
 
-Formula = Comparison | Within | Both | Quantified
+@dataclass(frozen=True)
+class Independence:
+    """That two numbers do not depend on each other over the prompts, tested at `level`."""
+
+    one: Measurement
+    other: Measurement
+    level: float
+
+
+Formula = Comparison | Within | Both | Quantified | Independence
 
 
 # ---------------------------------------------------------------- statements

@@ -175,4 +175,4 @@ class Lock(Facts):
 
 def lock_path(spec: Path) -> Path:
     """Where the lock of a spec lies."""
-    return spec.with_name(f"{spec.name}.lock")
+    return Path(f"{spec}.lock")

@@ -11,6 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from circuitlang.language.diagnostics import did_you_mean
+from circuitlang.language.graph.architecture import Shape
+from circuitlang.language.models.config import refuse_impossible
 from circuitlang.lockfile.form import VERSION, Lock, LockedMeaning
 from circuitlang.lockfile.seal import seal_of
 
@@ -55,6 +57,7 @@ def lock_of(data: bytes, name: str) -> Lock:
         first = problem.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise _damaged(name, f"`{where}`: {first['msg']}") from None
+    _check_results(lock, name)
     _check_meaning(lock.meaning, lock, name)
     if lock.preregistered is not None:
         _check_meaning(lock.preregistered.meaning, lock, name)
@@ -135,3 +138,17 @@ def _check_meaning(meaning: LockedMeaning, lock: Lock, name: str) -> None:
             json.loads(stated.json_ or lock.meaning.parts[part].json_ or "")
     except (ValueError, KeyError, RecursionError):
         raise _damaged(name, "what the spec means is incomplete in it") from None
+
+
+def _check_results(lock: Lock, name: str) -> None:
+    """Results are of the parts that the spec has, and models of a shape that a model can have."""
+    decided = {f"{claim.kind} {own}" for own, claim in lock.claims.items()}
+    reported = {f"report {own}" for own in lock.reports}
+    stated = {part for part in lock.meaning.parts if part.startswith(("claim ", "assume "))}
+    if decided != (stated if lock.results else set()) or reported - lock.meaning.parts.keys():
+        raise _damaged(name, "its results are not those of its claims and reports")
+    try:
+        for model in lock.models.values():
+            refuse_impossible(Shape(**model.shape))  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise _damaged(name, "a model in it has an impossible shape") from None

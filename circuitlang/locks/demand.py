@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from circuitlang.compiler.collect import measurements
 from circuitlang.front import (
     Front,
     Options,
@@ -17,11 +14,13 @@ from circuitlang.front import (
     chosen_claims,
     draw_prompts,
     fetched_front,
+    pairs_used,
     resolve_file,
 )
 from circuitlang.language.diagnostics import Diagnostics
 from circuitlang.language.models.find import Found, ModelNotFound, find
 from circuitlang.language.models.statement import Locate
+from circuitlang.language.resolve import load
 from circuitlang.lockfile.form import Lock, lock_path
 from circuitlang.lockfile.read import LockProblem, read_lock
 from circuitlang.locks.facts import facts_of
@@ -33,20 +32,19 @@ if TYPE_CHECKING:
     from circuitlang.report.document import CheckDocument
 
 
-@contextmanager
-def lock_problems(diagnostics: Diagnostics) -> Iterator[None]:
-    """Makes an error of what is wrong with a lock."""
-    try:
-        yield
-    except LockProblem as problem:
-        diagnostics.error(problem.code, problem.message, None, problem.help)
+def add_problem(diagnostics: Diagnostics, problem: LockProblem) -> None:
+    diagnostics.error(problem.code, problem.message, None, problem.help)
 
 
 def read_for(spec: Path, diagnostics: Diagnostics) -> Lock | None:
-    """The lock beside a spec; what is wrong with it becomes an error."""
-    with lock_problems(diagnostics):
+    """The lock beside a spec; what is wrong with either becomes an error."""
+    if load(spec, diagnostics) is None:
+        return None
+    try:
         return read_lock(lock_path(spec))
-    return None
+    except LockProblem as problem:
+        add_problem(diagnostics, problem)
+        return None
 
 
 def locked_front(spec: Path, options: Options, progress: Progress) -> tuple[Front, Lock | None]:
@@ -105,13 +103,18 @@ def frozen(spec: Path, options: Options) -> tuple[Front, CheckDocument | None]:
     front = resolve_file(spec, locate_as_locked(lock))
     if front.resolved is None or front.diagnostics.has_errors:
         return front, None
+    return front, _as_locked(front, lock, spec, options)
+
+
+def _as_locked(front: Front, lock: Lock, spec: Path, options: Options) -> CheckDocument | None:
+    assert front.resolved is not None
     refuse_without_results(lock, spec, front.diagnostics)
     _draw_offline(front)
     stale_error(front, lock, spec, [c for c in changes(lock, facts_of(front)) if not c.of_model])
     chosen_claims(front.resolved, options.claims, front.diagnostics)
     if front.diagnostics.has_errors:
-        return front, None
-    return front, locked_document(front, lock, spec, options.claims)
+        return None
+    return locked_document(front, lock, spec, options.claims)
 
 
 def refuse_without_results(lock: Lock, spec: Path, diagnostics: Diagnostics) -> None:
@@ -143,14 +146,8 @@ def locate_as_locked(lock: Lock) -> Locate:
 
 
 def _draw_offline(front: Front) -> None:
-    """Draws the prompts of what needs no tokenizer that is not on this machine."""
+    """Draws the prompts where the tokenizer of every model is on this machine."""
     assert front.resolved is not None
-    found, asked = front.resolved.found, front.asked
-    front.asked = tuple(
-        (form, span)
-        for form, span in asked
-        if all(found[m.run.model.name].tokenizer for m in measurements(form))
-    )
-    if any(measurements(form) for form, _ in front.asked):
+    found = front.resolved.found
+    if all(found[name].tokenizer is not None for _, name in pairs_used(front)):
         draw_prompts(front, Options())
-    front.asked = asked

@@ -37,22 +37,35 @@ Used = Mapping[str, tuple[Found, str | None]]
 """Where the models lie and on which device they run, by name."""
 
 
-def facts_of(front: Front, options: Options | None = None, used: Used | None = None) -> Facts:
+def facts_of(
+    front: Front,
+    options: Options | None = None,
+    used: Used | None = None,
+    *,
+    whole: bool = False,
+) -> Facts:
     """The facts of a spec, its prompts as far as they are drawn.
 
     `used` says more of the models than the front, which has not loaded them. Without `options`
-    nothing is read that the front has not: a model's files and the plan are left out.
+    nothing is read that the front has not: a model's files and the plan are left out. Files of a
+    model that its commit identifies are read only for the `whole`.
     """
     assert front.resolved is not None
     spec = front.resolved.spec
     known: Used = {name: (found, None) for name, found in front.resolved.found.items()}
     known = {**known, **(used or {})}
     models = {name: _model(model, *known[name]) for name, model in spec.models.items()}
+    stated = _meaning(front)
     if options is not None:
         from circuitlang.runner import open_store
 
         with closing(open_store(front, options, create=False)) as store:
-            models = {n: _with_digests(m, known[n][0], store) for n, m in models.items()}
+            models = {
+                name: _with_digests(model, known[name][0], store)
+                if whole or model.commit is None
+                else model
+                for name, model in models.items()
+            }
     return Facts(
         spec=spec.name,
         spec_version=spec.version,
@@ -60,7 +73,7 @@ def facts_of(front: Front, options: Options | None = None, used: Used | None = N
         files=_files(front),
         models={name.strip('"'): model for name, model in models.items()},
         tasks=_tasks(front),
-        meaning=_meaning(front),
+        meaning=stated,
     )
 
 

@@ -26,7 +26,7 @@ def locked(outcome: Any, options: Options) -> Lock:
     before = existing(outcome.path)
     front = outcome.front
     used = {m.reference.name: (m.found, m.device) for m in outcome.measured.models}
-    facts = facts_of(front, options, used)
+    facts = facts_of(front, options, used, whole=True)
     lock = Lock(
         **dict(facts),
         date=now(),
@@ -53,8 +53,10 @@ def write(spec: Path, lock: Lock) -> bool:
     """Writes the lock unless it says what the one beside the spec says, but for the date."""
     path = lock_path(spec)
     before = existing(spec)
-    if before is not None and with_seal(lock.model_copy(update={"date": before.date})) == before:
-        return False
+    if before is not None:
+        as_before = with_seal(lock.model_copy(update={"date": before.date}))
+        if as_before.seal == before.seal:
+            return False
     try:
         write_lock(path, lock)
     except OSError as problem:
@@ -91,7 +93,9 @@ def preregistered(front: Front, spec: Path, options: Options) -> Lock:
             "preregister before the first check; a new hypothesis can be on other prompts (`seed`)",
         )
     return with_seal(
-        Lock(**dict(facts_of(front, options)), date=now(), results=False, tool=versions())
+        Lock(
+            **dict(facts_of(front, options, whole=True)), date=now(), results=False, tool=versions()
+        )
     )
 
 

@@ -148,11 +148,11 @@ def _claim(claim: Claim, locked: LockedClaim) -> ClaimForm:
 def _reports(spec: Spec, lock: Lock) -> Iterator[ReportForm]:
     from circuitlang.report.document import ReportForm
 
-    sentences = {report.name: report.sentence for report in spec.reports}
-    for name, numbers in lock.reports.items():
-        for label, number in numbers.items():
+    for report in spec.reports:
+        numbers = lock.reports.get(report.name, {}).values()
+        for (label, _), number in zip(report.numbers, numbers, strict=False):
             shared = {field: getattr(number, field) for field in NUMBER}
-            yield ReportForm(name=name, sentence=sentences[name], label=label, **shared)
+            yield ReportForm(name=report.name, sentence=report.sentence, label=label, **shared)
 
 
 def _task(task: LockedTask) -> TaskForm:

@@ -53,8 +53,9 @@ def changes(was: Facts, now: Facts) -> list[Change]:
     if (was.spec, was.spec_version) != (now.spec, now.spec_version):
         titles = (f"{f.spec} {f.spec_version or ''}".strip() for f in (was, now))
         found.append(Change("spec:", " is ".join(titles)))
-    files = compared(was.files, now.files)
-    found += [Change(f"file {change.part}", change.what, False) for change in files]
+    for file in sorted(was.files.keys() & now.files.keys()):
+        if was.files[file] != now.files[file]:
+            found.append(Change(f"file {file}", CHANGED, False))
     for name in was.models.keys() & now.models.keys():
         found += _of_model(name, was.models[name], now.models[name])
     for name in was.tasks.keys() & now.tasks.keys():

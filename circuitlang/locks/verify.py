@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any
+from typing import Any, Literal
 
 from circuitlang.front import Front, Options, resolve_file
 from circuitlang.language.diagnostics import Diagnostics
@@ -24,6 +24,13 @@ from circuitlang.report.verification import ComparedForm, VerificationDocument
 
 ALPHA = 0.05
 """How often a sound lock may fail on other prompts, over all its numbers."""
+
+Status = Literal["same", "agrees", "beyond noise", "not compared", "differs"]
+EXCEEDS: dict[str, Literal["noise", "both"]] = {
+    "agrees": "noise",
+    "beyond noise": "noise",
+    "differs": "both",
+}
 
 
 def unchanged(spec: Path) -> tuple[Front, Lock | None]:
@@ -119,9 +126,10 @@ def _compared(
     difference = _difference(was.value, now.value)
     noise = _noise(was, now)
     sampling = _own_error(was, now) if same else _error_of_both(was, now, count)
+    status: Status
     if difference <= noise:
         status = "same"
-    elif not same and _is_of_its_sample(was, now):
+    elif _is_of_another(was, now, same):
         status = "not compared"
     elif sampling is not None and _difference(_margin(was), _margin(now)) <= sampling + noise:
         status = "beyond noise" if same else "agrees"
@@ -130,7 +138,7 @@ def _compared(
     return ComparedForm(
         name=name,
         status="flipped" if verdicts[0] != verdicts[1] else status,
-        exceeds={"differs": "both", "agrees": "noise", "beyond noise": "noise"}.get(status),
+        exceeds=EXCEEDS.get(status),
         same_prompts=same,
         locked_verdict=verdicts[0],
         verdict=verdicts[1],
@@ -142,12 +150,16 @@ def _compared(
     )
 
 
-def _is_of_its_sample(was: LockedNumber, now: LockedNumber) -> bool:
-    """Whether its interval leaves out what another sample changes: which prompt or member it is of."""
+def _is_of_another(was: LockedNumber, now: LockedNumber, same: bool) -> bool:
+    """Whether they are numbers of two prompts or members, which is no error that an interval covers.
+
+    On the same prompts a search alone chooses anew; on others each number of one prompt does.
+    """
     if not isinstance(was, LockedClaim) or not isinstance(now, LockedClaim):
         return False
-    chosen = was.looked_at is not None and was.unit != "members"
-    return chosen or was.n == 1 or was.worst != now.worst
+    searched = was.looked_at is not None and was.unit != "members"
+    other = was.worst != now.worst
+    return searched and other if same else searched or other or was.n == 1
 
 
 def _margin(number: LockedNumber) -> float | None:

@@ -111,7 +111,11 @@ METRIC_CALLS = {
     "loss": ("(label)", "the mean next-token loss over a span, in nats"),
     "attention": ("(head, from, to)", "the attention of a head from one place to another"),
     "indicator": ("(condition)", "1 where the condition holds, else 0"),
-    "dla": ("(head)", "direct logit attribution: what a node writes towards the answer"),
+    "dla": (
+        "(node @ place, tokens, norm =)",
+        "direct logit attribution: the part of a token's logit that a node writes",
+    ),
+    "copies": ("(head @ place)", "the share of tokens that a head's OV circuit copies"),
     **{
         f"lens_{score}": ("(node @ place, tokens)", f"{what} that a node's own output has")
         for score, what in (
@@ -164,8 +168,7 @@ OTHER_CALLS = {
     "first": ("(label)", "the first token of a label's span"),
     "last": ("(label)", "the last token of a label's span"),
     "independence": ("(A, B)", "the p-value of a test that two runs' outputs are independent"),
-    "copies": ("(head, words)", "the share of words that a head's OV circuit copies"),
-    "path_effect": ("(A, R)", "the effect of the paths from A to R alone"),
+    "path_effect": ("(A, R)", "F(M) less F where R reads what paths from A bring, ablated"),
     "curve": ("(scores)", "the score against the size of the circuit"),
 }
 ABLATION_CALLS = {
@@ -195,6 +198,8 @@ NAMED_ARGUMENTS = {
         "steps": "how many additions a chain has (10 when it is not said)",
         "width": "how many additions each step tries (10 when it is not said)",
     },
+    "dla": {"norm": "`frozen`: the scale that the run's last residual has; `none`: no norm"},
+    "path_effect": {"through": "the nodes that pass a change on (`mlps` when it is not said)"},
     "search": {"budget": "how many members are tried (100 when it is not said)"},
     "circuits": {
         "sampler": 'how circuits are drawn: `"paths"` from input to logits (when it is not said), '

@@ -31,3 +31,8 @@ def as_number(value: float) -> Json:
     """A number as JSON has it, or its text where it is too large to be one."""
     whole = isinstance(value, int)
     return value if abs(value) < 2**53 or (not whole and math.isfinite(value)) else str(value)
+
+
+def as_text(text: str) -> str:
+    """Without halves of surrogate pairs, which data files can spell and canonical JSON cannot."""
+    return text.encode("utf-8", "backslashreplace").decode()

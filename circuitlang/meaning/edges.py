@@ -27,6 +27,7 @@ from circuitlang.language.graph.edges import EdgeSet
 from circuitlang.meaning.canonical import Json
 
 EVERYWHERE = ""
+MOST_NODES = 20_000
 Condition = bool | tuple["str", "Condition", "Condition"]
 """A decision diagram over positions in the order of their names: (position, if not, if so)."""
 
@@ -229,9 +230,14 @@ def _nodes(text: str) -> Iterator[tuple[Node, str]]:
 def _numbers(text: str) -> Iterator[int]:
     for part in text.strip("[]").split(","):
         low, _, high = part.partition("..")
+        if int(high or low) > MOST_NODES:
+            raise ValueError(f"{part} is no layer or head")
         yield from range(int(low), int(high or low) + 1)
 
 
 def shape_of(content: Mapping[str, Json]) -> Shape:
-    """The shape that a model's entry states."""
-    return Shape(**content["shape"])
+    """The shape that a model's entry states; ValueError or TypeError where it states none."""
+    shape = Shape(**content["shape"])
+    if not (0 < shape.layers <= MOST_NODES and 0 < shape.heads <= MOST_NODES // shape.layers):
+        raise ValueError("no model has so many nodes")
+    return shape

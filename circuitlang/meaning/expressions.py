@@ -75,6 +75,24 @@ def substituted(e: Any, values: Mapping[str, Expression]) -> Any:
     return walk(e) if values else e
 
 
+def without(e: Any, defaults: Mapping[str, str], said: frozenset[str] = frozenset()) -> Any:
+    """`e` without context words that say what is the default anyway; `said` are words around it."""
+
+    def again(part: Any) -> Any:
+        return without(part, defaults, said)
+
+    if not isinstance(e, syntax.Call):
+        return _mapped(e, again)
+    kept = tuple(c for c in e.clauses if c.word in said or not is_default(c, defaults))
+    inner = said | {c.word for c in kept}
+    found = _mapped(replace(e, clauses=kept), lambda p: without(p, defaults, inner), skip="name")
+    return found.arguments[0] if e.name is _CONTEXT and not kept else found
+
+
+def is_default(c: syntax.Clause, defaults: Mapping[str, str]) -> bool:
+    return defaults.get(c.word) == unparse(tidy(c.value))
+
+
 def tidy(e: Any) -> Any:
     """`e` with operands, list members and sides of relations in one order, numbers in one form."""
     e = _mapped(e, tidy)

@@ -7,7 +7,7 @@ be thousands, so what comes out is to be hashed and not to be read.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, assert_never
 
 from circuitlang.language.graph.edges import EdgeSet
 from circuitlang.language.spec import (
@@ -17,8 +17,12 @@ from circuitlang.language.spec import (
     Both,
     Comparison,
     Constant,
+    CopyScore,
     Divergence,
     Each,
+    Formula,
+    Independence,
+    Lens,
     Loss,
     Mean,
     Measurement,
@@ -27,6 +31,7 @@ from circuitlang.language.spec import (
     MetricExpression,
     MetricOperation,
     ModelReference,
+    Number,
     Operation,
     Quantified,
     Run,
@@ -52,7 +57,7 @@ class Formulas:
         self._runs: dict[Run, str] = {}
         self._sets: dict[EdgeSet, str] = {}
 
-    def content(self, form: Any) -> Json:
+    def content(self, form: Number | Formula) -> Json:
         match form:
             case Constant(value):
                 return as_number(float(value))
@@ -76,7 +81,9 @@ class Formulas:
                 return ["and", *ordered(map(self.content, parts))]
             case Quantified():
                 return self._quantified(form)
-        raise TypeError(type(form).__name__)
+            case Independence(one, other, level):
+                return ["independent", *ordered(map(self._measurement, (one, other))), level]
+        assert_never(form)
 
     def _operation(self, operator: str, operands: Any) -> Json:
         found = map(self.content, operands)
@@ -111,7 +118,10 @@ class Formulas:
             carried = None if run.ablation is None else self.ablation(run.ablation, run.task)
             live = self._live(run.live, run.model)
             model, task = self.models[run.model.name], self.asked[run.task]
-            self._runs[run] = digest([model, task, carried, live])
+            readings = [
+                [self._live(one.edges, run.model), self.run(one.run)] for one in run.readings
+            ]
+            self._runs[run] = digest([model, task, carried, live, *ordered(readings)])
         return self._runs[run]
 
     def _live(self, live: EdgeSet, model: ModelReference) -> str:
@@ -139,9 +149,8 @@ class Formulas:
             case MetricOperation(operator, operands):
                 found = [self._metric(o, task) for o in operands]
                 return [operator, *(ordered(found) if operator in _SYMMETRIC else found)]
-            case TokenScore(kind, name, position, pool, node):
-                lens = None if node is None else str(node)
-                return [kind, tokens.get(name, name), str(position), pool, lens]
+            case TokenScore(kind, name, position, pool, lens):
+                return [kind, tokens.get(name, name), str(position), pool, _lens(lens)]
             case TopToken(name, position):
                 return ["top", tokens.get(name, name), str(position)]
             case Divergence(reference, place, kind):
@@ -150,3 +159,10 @@ class Formulas:
                 return ["loss", str(place)]
             case AttentionScore(head, query, key):
                 return ["attention", str(head), str(query), str(key)]
+            case CopyScore(head, place, among):
+                return ["copies", str(head), str(place), among]
+        assert_never(e)
+
+
+def _lens(lens: Lens | None) -> Json:
+    return None if lens is None else [str(lens.node), lens.norm]

@@ -7,11 +7,11 @@ things, so that a change can be told from the changes that follow from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
-from circuitlang.compiler.collect import measurements
+from circuitlang.compiler.collect import measurements, runs_of
 from circuitlang.front import Front
 from circuitlang.language.diagnostics import Reject
 from circuitlang.language.formulas.environment import Environment
@@ -22,15 +22,13 @@ from circuitlang.language.resolve import Resolved, prelude
 from circuitlang.language.spec import Claim, ModelReference, ReportItem
 from circuitlang.language.text import syntax
 from circuitlang.language.text.syntax import Expression
-from circuitlang.language.text.unparse import clause, unparse
+from circuitlang.language.text.unparse import clause, quoted, unparse
 from circuitlang.meaning.canonical import Json, digest, ordered
 from circuitlang.meaning.edges import edges_content
-from circuitlang.meaning.expressions import dissolved, tidy
+from circuitlang.meaning.expressions import dissolved, is_default, tidy, without
 from circuitlang.meaning.formulas import Formulas
 from circuitlang.meaning.tasks import task_content
 from circuitlang.meaning.terms import Data, Terms, terms_of
-
-VERSION = 1
 
 
 class Entry(Data):
@@ -52,7 +50,7 @@ class Meaning(Data):
     """`abbreviations` are `let`s, measures and defaults: they mean nothing but what uses them, and
     say through what a claim changed."""
 
-    version: int = VERSION
+    version: Literal[1] = 1
     name: str
     revision: str | None
     papers: tuple[str, ...]
@@ -87,6 +85,7 @@ class _Reader:
         own = self.definitions.measures.items()
         self.measures = {name: s for name, s in own if s is not prelude().get(name)}
         self.keys = self._keys()
+        self.in_force = self._in_force()
 
     def meaning(self) -> Meaning:
         entries = dict(self._entries())
@@ -106,6 +105,13 @@ class _Reader:
                 if found is not None:
                     return found
         return next(iter(self.spec.models.values()))
+
+    def _in_force(self) -> dict[str, str]:
+        """What holds where a context word is left out: the default, or the only one declared."""
+        words = {"on": "task", "under": "ablation", "by": "metric", "with": "model"}
+        only = {word: self.definitions.of_kind(kind) for word, kind in words.items()}
+        found = {word: known[0].name for word, known in only.items() if len(known) == 1}
+        return found | {c.word: unparse(tidy(c.value)) for c in self.definitions.defaults}
 
     def _keys(self) -> dict[str, str]:
         """The key of the entry or abbreviation that a name stands for."""
@@ -166,6 +172,8 @@ class _Reader:
             value = evaluator.definition(name, syntax.Name(tuple(name.split(".")), s.span), env)
         except Reject:
             return None
+        if isinstance(value, Edges):
+            uses = tuple(sorted((*uses, model_key(self.model.name))))
         return Entry(content=self._value(value), form=form, text=text, uses=uses)
 
     def _value(self, value: Any) -> Json:
@@ -196,6 +204,7 @@ class _Reader:
     def _claim(self, claim: Claim, s: syntax.Claim | syntax.Report) -> Entry:
         assert isinstance(s, syntax.Claim)
         written_out = self._written_out(s.formula)
+        own = (c for c in s.clauses if c.word != "over" and not is_default(c, self.in_force))
         words = "".join(f" {clause(c)}" for c in s.clauses)
         expected = f" expect {claim.expect[0]}" if claim.expect else ""
         return Entry(
@@ -205,12 +214,17 @@ class _Reader:
                 "expect": claim.expect[0] if claim.expect else None,
             },
             form=f"{self._clauses(s.clauses)}{expected}: {unparse(written_out)}",
-            text=f"{words}{expected}: {claim.written}".strip(": "),
+            text="\n".join((f"{words}{expected}: {claim.written}".strip(": "), *self._refuting(s))),
             uses=self._claim_uses(s.formula, s.clauses, [claim.formula]),
             says=": ".join(filter(None, (claim.sentence, claim.expect and claim.expect[1])))
             or None,
-            terms=terms_of(written_out),
+            terms=terms_of(written_out, map(self._clause, own)),
         )
+
+    def _refuting(self, s: syntax.Claim) -> Iterator[str]:
+        for c in self.resolved.file.statements:
+            if isinstance(c, syntax.Counterexample) and c.claim == s.name:
+                yield f"counterexample {quoted(c.member)}"
 
     def _report(self, report: ReportItem, s: syntax.Claim | syntax.Report) -> Entry:
         assert isinstance(s, syntax.Report)
@@ -228,17 +242,22 @@ class _Reader:
         )
 
     def _clauses(self, clauses: tuple[syntax.Clause, ...]) -> str:
-        return " ".join(sorted(clause(tidy(dissolved(c, self.lets.get))) for c in clauses))
+        said = (c for c in clauses if not is_default(c, self.in_force))
+        return " ".join(sorted(map(self._clause, said)))
 
-    def _claim_uses(self, e: Any, clauses: Any, forms: Iterable[Any]) -> tuple[str, ...]:
+    def _clause(self, c: syntax.Clause) -> str:
+        return clause(tidy(dissolved(c, self.lets.get)))
+
+    def _claim_uses(self, e: Any, clauses: Any, forms: Sequence[Any]) -> tuple[str, ...]:
         """What is named, and what the formula's runs are made of though nothing names it."""
-        found = dict.fromkeys(self._uses((e, clauses)))
-        for m in (m for form in forms for m in measurements(form)):
-            found[f"task {m.run.task}"] = None
-            found[model_key(m.run.model.name)] = None
-            for name in (m.metric.name, m.run.ablation.name if m.run.ablation else ""):
-                if name in self.keys:
-                    found[self.keys[name]] = None
+        found: dict[str, None] = dict.fromkeys(self._uses((e, clauses)))
+        for form in forms:
+            metrics = {m.metric.name for m in measurements(form)}
+            runs = list(runs_of(form))
+            ablations = {run.ablation.name for run in runs if run.ablation is not None}
+            for run in runs:
+                found[f"task {run.task}"] = found[model_key(run.model.name)] = None
+            found |= {self.keys[name]: None for name in metrics | ablations if name in self.keys}
         said = {c.word for c in clauses}
         for c in self.definitions.defaults:
             if c.word not in said:
@@ -254,7 +273,7 @@ class _Reader:
     def _written_out(self, e: Expression) -> Expression:
         """Without `let`s and the spec's own measures; what the language itself defines stays."""
         found = dissolved(e, self.lets.get, self.measures.get)
-        return tidy(found)  # type: ignore[no-any-return]
+        return tidy(without(found, self.in_force))  # type: ignore[no-any-return]
 
     def _uses(self, e: Any) -> tuple[str, ...]:
         """Keys of all that an expression names, through its abbreviations too."""

@@ -19,7 +19,7 @@ from circuitlang.language.tasks.tokenizer import NeedsTokenizer
 from circuitlang.language.text import syntax
 from circuitlang.language.text.syntax import Expression
 from circuitlang.language.text.unparse import unparse
-from circuitlang.meaning.canonical import Json, as_number, digest, ordered
+from circuitlang.meaning.canonical import Json, as_number, as_text, digest, ordered
 from circuitlang.meaning.expressions import dissolved, terms, tidy
 
 MOST_VALUES = 2_000
@@ -121,6 +121,8 @@ def _value(value: Value) -> Json:
             return {"ids": _ranges(choices), "length": length}
         case list() | tuple():
             return [_value(v) for v in value]
+        case str():
+            return as_text(value)
         case _:
             return value
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -9,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from circuitlang.language.text import syntax
 from circuitlang.language.text.syntax import Expression
 from circuitlang.language.text.unparse import unparse
-from circuitlang.meaning.expressions import terms
+from circuitlang.meaning.expressions import substituted, terms, tidy
 
 Kind = Literal["forall", "exists", "most"]
 
@@ -44,43 +46,52 @@ class Assertion(Data):
 
 
 class Terms(Data):
-    """`quantifiers`, outermost first, over a conjunction."""
+    """`quantifiers`, outermost first, over a conjunction; `context` are the words of the head."""
 
+    context: tuple[str, ...] = ()
     quantifiers: tuple[Quantifier, ...]
     asserts: tuple[Assertion, ...]
 
 
-def terms_of(e: Expression) -> Terms:
+def terms_of(e: Expression, context: Iterable[str] = ()) -> Terms:
     """Of a tidy expression without abbreviations; bound variables are numbered, not named."""
     quantifiers: list[Quantifier] = []
+    bound = 0
     while isinstance(e, syntax.Quantifier):
         share = None if e.share is None else _sum(e.share).get("")
         quantifiers.append(
             Quantifier(kind=e.kind, domain=unparse(e.domain), level=share)  # type: ignore[arg-type]
         )
-        e = e.body
+        numbers = {name: syntax.Name((f"_{bound + i}",), e.span) for i, name in enumerate(e.names)}
+        bound += len(numbers)
+        e = tidy(substituted(e.body, numbers))
     found = [_assertion(part) for part in terms(e, "and")]
     return Terms(
         quantifiers=tuple(quantifiers),
         asserts=tuple(sorted(found, key=lambda a: a.number)),
+        context=tuple(sorted(context)),
     )
 
 
 def _assertion(e: Expression) -> Assertion:
     match e:
         case syntax.Binary("in", left, syntax.Binary("..", low, high)):
-            return Assertion(
-                number=unparse(left), low=Bound(terms=_sum(low)), high=Bound(terms=_sum(high))
-            )
+            return Assertion(number=unparse(left), low=_bound(low), high=_bound(high))
         case syntax.Binary("==", left, right):
-            same = Bound(terms=_sum(right))
+            same = _bound(right)
             return Assertion(number=unparse(left), low=same, high=same)
         case syntax.Binary(">=" | ">" as operator, left, right):
             strict = operator == ">"
             if _is_bound(left, right):
-                return Assertion(number=unparse(right), high=Bound(terms=_sum(left), strict=strict))
-            return Assertion(number=unparse(left), low=Bound(terms=_sum(right), strict=strict))
+                return Assertion(number=unparse(right), high=_bound(left, strict))
+            return Assertion(number=unparse(left), low=_bound(right, strict))
     return Assertion(number=unparse(e))
+
+
+def _bound(e: Expression, strict: bool = False) -> Bound:
+    most = sys.float_info.max
+    found = {term: min(max(value, -most), most) for term, value in _sum(e).items()}
+    return Bound(terms=found, strict=strict)
 
 
 def _is_bound(left: Expression, right: Expression) -> bool:

@@ -20,19 +20,19 @@ from circuitlang.report.document import (
     ClaimForm,
     CorruptedForm,
     DifferenceForm,
-    EdgesForm,
     InvariantForm,
     MemberForm,
     ModelForm,
-    PositionedForm,
     PreconditionForm,
     PreregisteredForm,
     PromptForm,
+    ReadingForm,
     ReportForm,
     RunForm,
     TaskForm,
+    WiringForm,
 )
-from circuitlang.report.edge_sets import edges_form, positioned_forms
+from circuitlang.report.edge_sets import edges_form, positioned_forms, receivers_forms
 
 HAIR = 0.1
 
@@ -120,23 +120,14 @@ def run_forms(
 ) -> tuple[RunForm, ...]:
     """One entry per distinct (run, metric); the edges of a run are written down once."""
     forms: list[RunForm] = []
-    sets: dict[Run, tuple[EdgesForm | None, tuple[PositionedForm, ...]]] = {}
+    wirings: dict[Run, WiringForm] = {}
     for (run, metric), vector in values.items():
-        if run not in sets:
-            graph = architecture(run.model.shape)
-            drawn = prompts[run.task, run.model.name].prompts
-            if run.live.is_uniform:
-                sets[run] = (edges_form(run.live.mask, graph), ())
-            else:
-                sets[run] = (None, positioned_forms(run.live, drawn, graph))
-        live, live_at = sets[run]
+        if run not in wirings:
+            wirings[run] = wiring_form(run, prompts[run.task, run.model.name].prompts)
         forms.append(
             RunForm(
-                set=run.written,
-                live=live,
-                live_at=live_at,
+                **dict(wirings[run]),
                 on=run.task,
-                under=ablation_form(run.ablation),
                 by=metric.name,
                 with_=run.model.name.strip('"'),
                 free=run.free,
@@ -147,6 +138,23 @@ def run_forms(
             )
         )
     return tuple(forms)
+
+
+def wiring_form(run: Run, prompts: tuple[Prompt, ...]) -> WiringForm:
+    graph, uniform = architecture(run.model.shape), run.live.is_uniform
+    return WiringForm(
+        set=run.written,
+        live=edges_form(run.live.mask, graph) if uniform else None,
+        live_at=() if uniform else positioned_forms(run.live, prompts, graph),
+        under=ablation_form(run.ablation),
+        readings=tuple(
+            ReadingForm(
+                receivers=receivers_forms(one.edges, prompts, graph),
+                run=wiring_form(one.run, prompts),
+            )
+            for one in run.readings
+        ),
+    )
 
 
 def claim_form(result: ClaimResult) -> ClaimForm:

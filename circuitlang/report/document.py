@@ -117,14 +117,38 @@ class AblationForm(Form):
     sha256: str | None = Field(default=None, description="of the file's bytes")
 
 
-class RunForm(Form):
-    """F(S on task under ablation by metric with model free nodes), one entry per metric."""
+class ReceiversForm(Form):
+    """Receivers such as a9.h9<q>, at these token positions of these prompts."""
+
+    prompts: tuple[int, ...] | None = Field(description="None for all")
+    positions: tuple[int, ...] | None = Field(description="None for all")
+    receivers: tuple[str, ...]
+
+
+class WiringForm(Form):
+    """Which edges carry what in a run."""
 
     set: str = Field(description="S as written")
     live: EdgesForm | None = Field(description="live edges at every position, free ones included")
     live_at: tuple[PositionedForm, ...] = Field(description="instead of `live` for positional sets")
-    on: str
     under: AblationForm | None = Field(description="None when every edge is live")
+    readings: tuple[ReadingForm, ...] = Field(
+        default=(),
+        description="receivers that read from other runs; the last that names one counts",
+    )
+
+
+class ReadingForm(Form):
+    """These receivers read what their edges bring in another run."""
+
+    receivers: tuple[ReceiversForm, ...]
+    run: WiringForm
+
+
+class RunForm(WiringForm):
+    """F(S on task under ablation by metric with model free nodes), one entry per metric."""
+
+    on: str
     by: str
     with_: str = Field(serialization_alias="with", validation_alias="with")
     free: tuple[str, ...]

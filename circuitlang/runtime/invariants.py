@@ -21,10 +21,11 @@ from circuitlang.compiler.draws import at_draw, per_draw
 from circuitlang.compiler.passes import ALL
 from circuitlang.compiler.wiring import wiring
 from circuitlang.language.graph.architecture import INPUT, LOGITS, Architecture, Node
-from circuitlang.language.graph.edges import NOTHING, EdgeSet, uniform
+from circuitlang.language.graph.edges import NOTHING, uniform
 from circuitlang.language.prompt import Prompt, PromptSet
 from circuitlang.language.spec import (
     Ablation,
+    CopyScore,
     Metric,
     MetricExpression,
     MetricOperation,
@@ -33,13 +34,12 @@ from circuitlang.language.spec import (
     TopToken,
 )
 from circuitlang.language.text.syntax import RELATIONS
-from circuitlang.runtime import reference
 from circuitlang.runtime.ablation import Ablations, token_tensor
 from circuitlang.runtime.means import Averages
 from circuitlang.runtime.measure import check_prompts, explained_memory
 from circuitlang.runtime.metrics import Evaluation, Vector, watched
 from circuitlang.runtime.models import LoadedModel
-from circuitlang.runtime.one_by_one import RunOrder
+from circuitlang.runtime.one_by_one import RunOrder, execute_one
 from circuitlang.runtime.planned import outcomes
 from circuitlang.runtime.reference import Outcome
 
@@ -157,19 +157,19 @@ class _Check:
         """What has to agree, with the metrics that some request reads from such a run."""
         everything = uniform(self.model.architecture.everything)
         some = next(iter(self.requests))
-        whole_run = replace(some, ablation=None, live=everything)
+        whole_run = replace(some, ablation=None, live=everything, readings=())
         (whole,) = self.execute(self.prompts, [whole_run])
         self.largest_logit = whole.logits.double().abs().max().item()
-        read = self._read_from(everything)
+        read = self._read_by(whole_run)
         yield "F(M) equals an unhooked forward", whole, self._unhooked(None), read
         for ablation in self._resampled():
-            (nothing,) = self.execute(
-                self.prompts, [replace(some, ablation=ablation, live=NOTHING)]
-            )
+            none = replace(whole_run, ablation=ablation, live=NOTHING)
+            (nothing,) = self.execute(self.prompts, [none])
             unhooked = self._unhooked(ablation)
             name = f"F(none) equals the run on {_tokens_of(ablation)}"
-            yield name, nothing, unhooked, self._read_from(NOTHING)
-        circuit = next((run for run in self.requests if run.ablation is not None), None)
+            yield name, nothing, unhooked, self._read_by(none)
+        plain = (run for run in self.requests if not run.readings)
+        circuit = next((run for run in plain if run.ablation is not None), None)
         if circuit is None:
             yield "chunks of another size give the same", self._in_parts(whole_run), whole, read
             return
@@ -177,7 +177,7 @@ class _Check:
         (unchanged,) = self.plainly(same, [replace(circuit, ablation=SAME)])
         yield f"{circuit.written or 'C'} with x' = x equals M", unchanged, whole, read
         (normal,) = self.execute(self.prompts, [circuit])
-        read = self._read_from(circuit.live)
+        read = self._read_by(circuit)
         with_dead = replace(circuit, live=circuit.live | uniform(self._dead(circuit)))
         (more,) = self.plainly(self.prompts, [with_dead])
         yield "edges that lead nowhere change nothing", more, normal, read
@@ -192,11 +192,14 @@ class _Check:
         graph, draw = self.model.architecture, random.Random(0)
         leaving = (graph.leaving(node) for node in graph.senders if draw.random() < 0.5)
         runs.append(replace(runs[-1], live=uniform(reduce(or_, leaving, 0))))
+        names = ["M", "none", runs[2].written or "C", "a random half of all nodes"]
+        for run in [run for run in self.requests if run.readings][:1]:
+            runs.append(run)
+            names.append(run.written)
         fast, plain = (execute(self.prompts, runs) for execute in (self.execute, self.plainly))
         slow = self._one_by_one(self.prompts[:REFERENCE_PROMPTS], runs)
-        names = ("M", "none", runs[2].written or "C", "a random half of all nodes")
         for name, run, one, other, third in zip(names, runs, fast, plain, slow, strict=True):
-            read = self._read_from(run.live)
+            read = self._read_by(run)
             yield f"F({name}) is the same with nothing folded", one, other, read
             part = _prompts(one, slice(REFERENCE_PROMPTS))
             yield f"F({name}) is the reference executor's", part, third, read
@@ -205,16 +208,22 @@ class _Check:
         """Edges that lead nowhere, neither to the logits nor to a node that is watched."""
         graph = self.model.architecture
         dead = dead_ends(graph, circuit.live.reach)
-        for node in self.watched.heads | (self.watched.nodes - {INPUT}):
+        looked_at = {lens.node for lens in self.watched.lenses if lens.norm != "copied"}
+        if any(lens.norm == "copied" for lens in self.watched.lenses):
+            looked_at.update(graph.senders[: wiring(graph.shape).first(1)])
+        for node in self.watched.heads | (looked_at - {INPUT}):
             for receiver in graph.receivers_of(node):
                 dead &= ~graph.entering(receiver)
         return dead
 
-    def _read_from(self, live: EdgeSet) -> frozenset[Metric]:
-        return frozenset(m for run, ms in self.requests.items() if run.live == live for m in ms)
+    def _read_by(self, run: Run) -> frozenset[Metric]:
+        """The metrics of requests with the run's live edges and readings."""
+        same = ((r, ms) for r, ms in self.requests.items() if r.readings == run.readings)
+        return frozenset(m for r, ms in same if r.live == run.live for m in ms)
 
     def _resampled(self) -> list[Ablation]:
-        used = [run.ablation for run in self.order.runs if run.ablation is not None]
+        runs = (one for run in self.order.runs for one in run.with_readings)
+        used = [run.ablation for run in runs if run.ablation is not None]
         return list(dict.fromkeys(a for a in used if a.is_run))
 
     def _compares_with_itself(self, run: Run) -> bool:
@@ -232,23 +241,19 @@ class _Check:
         )
 
     def _one_by_one(self, prompts: Sequence[Prompt], runs: Sequence[Run]) -> list[Outcome]:
-        tokens = token_tensor(prompts, None, self.model)
         found = []
         for run in runs:
-            regions = reference.regions_of(run.live, [prompt.layout for prompt in prompts])
-            values = None
-            if run.ablation is not None:
-                values = self.ablations.values(run.ablation, prompts)
-            full = reference.run(
+            full = execute_one(
                 self.model,
-                tokens,
-                regions,
-                values,
+                prompts,
+                run,
+                self.ablations,
+                {},
                 self.positions,
                 self.watched.heads,
-                self.watched.nodes,
+                self.watched.lenses,
             )
-            found.append(Outcome(full.positions, full.logits, full.patterns, full.lens))
+            found.append(Outcome(full.positions, full.logits, full.patterns, full.lenses))
         return found
 
     def _unhooked(self, ablation: Ablation | None) -> Outcome:
@@ -263,8 +268,8 @@ class _Check:
         sides = [side for side in (self.prompts[cut:], self.prompts[:cut]) if side]
         parts = [outcome for side in sides for outcome in self.execute(side, [run])][::-1]
         patterns = {h: torch.cat([p.patterns[h] for p in parts]) for h in self.watched.heads}
-        lens = {n: torch.cat([p.lens[n] for p in parts]) for n in self.watched.nodes}
-        return Outcome(self.positions, torch.cat([p.logits for p in parts]), patterns, lens)
+        shown = {x: torch.cat([p.lenses[x] for p in parts]) for x in self.watched.lenses}
+        return Outcome(self.positions, torch.cat([p.logits for p in parts]), patterns, shown)
 
     # ------------------------------------------------------------ comparing
 
@@ -289,7 +294,7 @@ class _Check:
     def _evaluable(self, metric: Metric, outcomes: Iterable[Outcome]) -> bool:
         read = watched([metric.expression])
         return all(
-            read.heads <= outcome.patterns.keys() and read.nodes <= outcome.lens.keys()
+            read.heads <= outcome.patterns.keys() and read.lenses <= outcome.lenses.keys()
             for outcome in outcomes
         )
 
@@ -302,8 +307,8 @@ class _Check:
 def _prompts(outcome: Outcome, part: slice) -> Outcome:
     """The outcome for some of its prompts."""
     patterns = {head: pattern[part] for head, pattern in outcome.patterns.items()}
-    lens = {node: logits[part] for node, logits in outcome.lens.items()}
-    return Outcome(outcome.positions, outcome.logits[part], patterns, lens)
+    shown = {lens: logits[part] for lens, logits in outcome.lenses.items()}
+    return Outcome(outcome.positions, outcome.logits[part], patterns, shown)
 
 
 def _tokens_of(ablation: Ablation) -> str:
@@ -315,7 +320,7 @@ def jumps(expression: MetricExpression) -> bool:
     """Whether an arbitrarily small change of the logits can change the metric by a step."""
     if isinstance(expression, MetricOperation):
         return expression.operator in RELATIONS or any(map(jumps, expression.operands))
-    return isinstance(expression, TopToken) or (
+    return isinstance(expression, TopToken | CopyScore) or (
         isinstance(expression, TokenScore) and expression.kind == "rank"
     )
 

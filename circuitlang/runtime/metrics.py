@@ -23,7 +23,9 @@ from circuitlang.language.graph.edges import Place, Position
 from circuitlang.language.prompt import Prompt
 from circuitlang.language.spec import (
     AttentionScore,
+    CopyScore,
     Divergence,
+    Lens,
     Loss,
     MetricConstant,
     MetricExpression,
@@ -70,17 +72,19 @@ def leaves(expression: MetricExpression) -> Iterator[MetricExpression]:
 
 @dataclass(frozen=True)
 class Watched:
-    """What metrics read of a run besides its logits: heads' attention, and nodes' own outputs."""
+    """What metrics read of a run besides its logits: heads' attention, and what lenses show."""
 
     heads: frozenset[Node] = frozenset()
-    nodes: frozenset[Node] = frozenset()
+    lenses: frozenset[Lens] = frozenset()
 
 
 def watched(expressions: Iterable[MetricExpression]) -> Watched:
     parts = [leaf for expression in expressions for leaf in leaves(expression)]
     return Watched(
         frozenset(leaf.head for leaf in parts if isinstance(leaf, AttentionScore)),
-        frozenset(leaf.node for leaf in parts if isinstance(leaf, TokenScore) and leaf.node),
+        frozenset(
+            leaf.lens for leaf in parts if isinstance(leaf, TokenScore | CopyScore) and leaf.lens
+        ),
     )
 
 
@@ -92,6 +96,8 @@ def positions_read(expression: MetricExpression, prompts: Sequence[Prompt]) -> s
             match leaf:
                 case TokenScore() | TopToken():
                     found.add(one_token(leaf.position, prompt))
+                case CopyScore(place=place):
+                    found.update(place.tokens(prompt.layout))
                 case Divergence(place=None):
                     found.add(len(prompt.tokens) - 1)
                 case Divergence(place=Place() as place) | Loss(place):
@@ -108,7 +114,7 @@ class Evaluation:
         self.outcome = outcome
         self.prompts = prompts
         self.references = references
-        self._log_probabilities: dict[tuple[Position, Node | None], Tensor] = {}
+        self._log_probabilities: dict[tuple[Position, Lens | None], Tensor] = {}
 
     def value(self, expression: MetricExpression) -> Vector:
         """One float64 number per prompt."""
@@ -127,13 +133,15 @@ class Evaluation:
                 return self._loss(expression)
             case AttentionScore():
                 return self._attention(expression)
+            case CopyScore():
+                return self._copies(expression)
             case TopToken():
                 return self._top_token(expression)
 
     def _token_score(self, score: TokenScore) -> Vector:
         logarithms = score.kind in ("prob", "logprob")
         read = self._log_probs if logarithms else self._logits
-        rows = read(score.position, score.node)
+        rows = read(score.position, score.lens)
         scored = SCORES.get(score.kind)
         if scored is None:
             raise NotMeasurable(f'there is no token score "{score.kind}"')
@@ -178,6 +186,18 @@ class Evaluation:
             numbers.append(pattern[index, queries][:, keys].sum(1).mean().item())
         return np.array(numbers)
 
+    def _copies(self, score: CopyScore) -> Vector:
+        logits = self.outcome.lenses[score.lens].double().cpu()
+        numbers = []
+        for index, prompt in enumerate(self.prompts):
+            copied = []
+            for place in sorted(score.place.tokens(prompt.layout)):
+                row = logits[index, self.outcome.positions.index(place)]
+                better = int((row > row[prompt.tokens[place]]).sum())
+                copied.append(better < score.among)
+            numbers.append(sum(copied) / len(copied))
+        return np.array(numbers, dtype=np.float64)
+
     def _top_token(self, score: TopToken) -> Vector:
         best = self._logits(score.position).argmax(-1).tolist()
         hits = [
@@ -186,16 +206,16 @@ class Evaluation:
         ]
         return np.array(hits, dtype=np.float64)
 
-    def _logits(self, position: Position, node: Node | None = None) -> Tensor:
-        """The logits at `position` of each prompt, or a node's own: [prompt, vocab] float64."""
+    def _logits(self, position: Position, lens: Lens | None = None) -> Tensor:
+        """The logits at `position` of each prompt, or what a lens shows: [prompt, vocab] float64."""
         at = [self.outcome.positions.index(one_token(position, p)) for p in self.prompts]
-        logits = self.outcome.logits if node is None else self.outcome.lens[node]
+        logits = self.outcome.logits if lens is None else self.outcome.lenses[lens]
         return logits[range(len(at)), at].double().cpu()
 
-    def _log_probs(self, position: Position, node: Node | None = None) -> Tensor:
-        key = position, node
+    def _log_probs(self, position: Position, lens: Lens | None = None) -> Tensor:
+        key = position, lens
         if key not in self._log_probabilities:
-            self._log_probabilities[key] = self._logits(position, node).log_softmax(-1)
+            self._log_probabilities[key] = self._logits(position, lens).log_softmax(-1)
         return self._log_probabilities[key]
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from circuitlang.language.graph.architecture import Architecture, Shape, architecture
+from circuitlang.language.graph.architecture import Architecture, Node, Shape, architecture
 from circuitlang.language.models.config import shape_from_config
 from circuitlang.language.models.find import (
     Found,
@@ -86,6 +86,41 @@ class LoadedModel:
             logits: Tensor = self.plain.get_output_embeddings()(normed)
         cap = getattr(self.plain.config, "final_logit_softcapping", None)
         return logits if cap is None else torch.tanh(logits / cap) * cap
+
+    def unembedded(self, x: Tensor) -> Tensor:
+        """`x` [..., d_model] times the published model's unembedding, without norm and soft-cap."""
+        logits: Tensor = self.plain.get_output_embeddings()(x)
+        return logits
+
+    def scaled(self, part: Tensor, whole: Tensor) -> Tensor:
+        """What `part` of the last residual `whole` is in the published model's final norm of it."""
+        norm = self.bridge.ln_final.original_component
+        weight = norm.weight.double()
+        if self.shape.post_norm:
+            weight = 1 + weight  # Gemma's norms store what is added to 1
+        part, whole = part.double(), whole.double()
+        if hasattr(norm, "bias"):
+            part, whole = (x - x.mean(-1, keepdim=True) for x in (part, whole))
+        eps = next(e for e in map(vars(norm).get, ("eps", "variance_epsilon")) if e is not None)
+        spread = (whole.square().mean(-1, keepdim=True) + eps).sqrt()
+        return (part / spread * weight).to(self.dtype)
+
+    def copied(self, head: Node, stream: Tensor) -> Tensor:
+        """What `head` writes for a token it attends to alone: value bias and output weights
+        included, from the `stream` after block 0 in the norm of block 1. Both [..., d_model]."""
+        assert head.layer is not None
+        block = self.bridge.blocks[head.layer]
+        with precision(self.dtype):
+            normed = self.bridge.blocks[1].ln1.original_component(stream)
+            values = block.attn.v(normed)
+        width = self.shape.d_head
+        own = slice(head.head * width, (head.head + 1) * width)
+        alone = torch.zeros_like(values)
+        alone[..., own] = values[..., own]
+        projection = block.attn.o.original_component
+        written: Tensor = projection(alone)
+        bias = getattr(projection, "bias", None)
+        return written if bias is None else written - bias
 
 
 def load(reference: ModelReference, base: Path, device: str, progress: Progress) -> LoadedModel:

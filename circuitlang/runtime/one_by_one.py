@@ -8,14 +8,16 @@ it with are executed, and its outcome is kept for as long as some run is compare
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from circuitlang.compiler.collect import Requests, all_runs, reference_runs
+from circuitlang.language.graph.architecture import Architecture, Node
+from circuitlang.language.graph.edges import EdgeSet, Layout
 from circuitlang.language.prompt import Prompt, PromptSet
-from circuitlang.language.spec import Ablation, Metric, Run
+from circuitlang.language.spec import Ablation, Lens, Metric, Run
 from circuitlang.runtime import reference
 from circuitlang.runtime.ablation import Ablations, Values, token_tensor
 from circuitlang.runtime.metrics import Evaluation, Vector, positions_read, watched
@@ -131,16 +133,68 @@ class Chunk:
     def _execute(
         self, run: Run, metrics: Iterable[Metric], ablated: dict[Ablation, Values]
     ) -> Outcome:
-        if run.ablation is not None and run.ablation not in ablated:
-            ablated[run.ablation] = self.ablations.values(run.ablation, self.prompts)
         read = watched(metric.expression for metric in metrics)
-        full = reference.run(
+        positions = self.order.positions(run, self.prompts)
+        full = execute_one(
             self.model,
-            token_tensor(self.prompts, None, self.model),
-            reference.regions_of(run.live, [prompt.layout for prompt in self.prompts]),
-            None if run.ablation is None else ablated[run.ablation],
-            self.order.positions(run, self.prompts),
+            self.prompts,
+            run,
+            self.ablations,
+            ablated,
+            positions,
             read.heads,
-            read.nodes,
+            read.lenses,
         )
-        return Outcome(full.positions, full.logits, full.patterns, full.lens)
+        return Outcome(full.positions, full.logits, full.patterns, full.lenses)
+
+
+def execute_one(
+    model: LoadedModel,
+    prompts: Sequence[Prompt],
+    run: Run,
+    ablations: Ablations,
+    ablated: dict[Ablation, Values],
+    positions: Sequence[int],
+    heads: Iterable[Node] = (),
+    lenses: Iterable[Lens] = (),
+    kept: Container[int] = (),
+) -> Outcome:
+    """One run on prompts of one length, the runs that it reads from before it.
+
+    `ablated` has the values of ablations that were needed before on these prompts.
+    """
+    layouts = [prompt.layout for prompt in prompts]
+    given = []
+    for reading in run.readings:
+        places = receivers_of(reading.edges, layouts, model.architecture)
+        other = execute_one(
+            model, prompts, reading.run, ablations, ablated, positions[:1], kept=places
+        )
+        given.append(reference.Given(other.brought, places))
+    if run.ablation is not None and run.ablation not in ablated:
+        ablated[run.ablation] = ablations.values(run.ablation, prompts)
+    return reference.run(
+        model,
+        token_tensor(prompts, None, model),
+        reference.regions_of(run.live, layouts),
+        None if run.ablation is None else ablated[run.ablation],
+        positions,
+        heads,
+        lenses,
+        given,
+        kept,
+    )
+
+
+def receivers_of(
+    edges: EdgeSet, layouts: Sequence[Layout], graph: Architecture
+) -> dict[int, tuple[int, ...]]:
+    """The receivers that the set has edges into, each with the places (prompt * length +
+    position) where it has them."""
+    found: dict[int, list[int]] = {}
+    for prompt, layout in enumerate(layouts):
+        for position, mask in enumerate(edges.rows(layout)):
+            for receiver in range(len(graph.receivers)):
+                if mask and graph.row(mask, receiver):
+                    found.setdefault(receiver, []).append(prompt * layout.length + position)
+    return {receiver: tuple(places) for receiver, places in found.items()}

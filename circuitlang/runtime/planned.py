@@ -10,6 +10,7 @@ from torch import Tensor
 from circuitlang.compiler.allocate import Plan
 from circuitlang.compiler.arithmetic import step_flops
 from circuitlang.compiler.collect import Requests
+from circuitlang.compiler.graph import Final as Delivered
 from circuitlang.compiler.passes import ALL, Switches, compile_program
 from circuitlang.compiler.pieces import Budget, BudgetTooSmall, Piece, Planner
 from circuitlang.compiler.program import Program, program
@@ -18,15 +19,16 @@ from circuitlang.compiler.wiring import wiring
 from circuitlang.language.graph.architecture import Node
 from circuitlang.language.graph.edges import Layout
 from circuitlang.language.prompt import Prompt, PromptSet
-from circuitlang.language.spec import Metric, Run
+from circuitlang.language.spec import Lens, Metric, Run
 from circuitlang.runtime.ablation import token_tensor
+from circuitlang.runtime.adapters import Adapter
 from circuitlang.runtime.execute import Chunk, Layouts, execute
 from circuitlang.runtime.means import Averages
 from circuitlang.runtime.memory import is_out_of_memory
 from circuitlang.runtime.metrics import Vector, Watched
 from circuitlang.runtime.models import LoadedModel
 from circuitlang.runtime.precision import precision
-from circuitlang.runtime.readout import Final, Readout
+from circuitlang.runtime.readout import Final, Readout, unembedding
 from circuitlang.runtime.reference import Outcome
 from circuitlang.runtime.results import Results
 from circuitlang.runtime.tensors import uploaded
@@ -114,7 +116,11 @@ class PlannedExecution:
         self, piece: Piece, values: dict[int, Tensor]
     ) -> tuple[list[tuple[Run, Metric]], Tensor]:
         readout = Readout(
-            self.adapter.logits, piece.prompts, self.model.shape.vocab, self.model.device
+            self.adapter.logits,
+            self.adapter.direct,
+            piece.prompts,
+            self.model.shape.vocab,
+            self.model.device,
         )
         read = dict.fromkeys(one.spot for run in piece.runs for one in piece.reads[run].logits)
         finals = {spot: self._final(piece, values, spot) for spot in read}
@@ -122,16 +128,18 @@ class PlannedExecution:
 
     def _final(self, piece: Piece, values: dict[int, Tensor], spot: Spot) -> Final:
         """Each run's row among the distinct vectors at a spot: [row, prompt, d_model]."""
-        rows: dict[int, int] = {}
+        rows: dict[tuple[int, ...], int] = {}
         row_of: dict[Run, int] = {}
         for run, final in zip(piece.runs, piece.plan.graph.finals, strict=True):
-            number = final.at(spot, piece.program.wiring)
-            if number is not None:
-                row_of[run] = rows.setdefault(number, len(rows))
-        vectors = [
-            self.layouts.at(values[n], 0, piece.plan.positions[n], 1 << spot.position)[0]
-            for n in rows
-        ]
+            numbers = _behind(final, spot, piece.program)
+            if numbers is not None:
+                row_of[run] = rows.setdefault(numbers, len(rows))
+
+        def vector(number: int) -> Tensor:
+            have = piece.plan.positions[number]
+            return self.layouts.at(values[number], 0, have, 1 << spot.position)[0]
+
+        vectors = [shown(self.adapter, spot.lens, *map(vector, numbers)) for numbers in rows]
         return row_of, torch.stack(vectors)
 
     def _patterns(self, piece: Piece, values: dict[int, Tensor]) -> dict[tuple[Run, Node], Tensor]:
@@ -143,6 +151,29 @@ class PlannedExecution:
                 keys = self.layouts.index(read.keys)
                 found[run, read.head] = whole.index_select(2, keys)
         return found
+
+
+def _behind(final: Delivered, spot: Spot, form: Program) -> tuple[int, ...] | None:
+    """The values that make what is read at a spot; None where the run is not read there."""
+    number = final.at(spot, form.wiring)
+    if number is None:
+        return None
+    if spot.lens is None or spot.lens.norm != "frozen":
+        return (number,)
+    whole = final.at(Spot(spot.position), form.wiring)
+    assert whole is not None
+    return number, whole
+
+
+def shown(adapter: Adapter, lens: Lens | None, part: Tensor, whole: Tensor | None = None) -> Tensor:
+    """What is to be unembedded, with the norm or without: both [..., d_model]."""
+    if lens is None or lens.norm in ("own", "none"):
+        return part
+    if lens.norm == "copied":
+        assert lens.node.layer is not None
+        return adapter.copied(lens.node.head, lens.node.layer, part)
+    assert whole is not None
+    return adapter.scaled(part, whole)
 
 
 def chunk_of(
@@ -185,7 +216,7 @@ def outcomes(
             tuple(positions),
             torch.cat([part.logits for part in same])[order],
             {h: torch.cat([part.patterns[h] for part in same])[order] for h in watched.heads},
-            {n: torch.cat([part.lens[n] for part in same])[order] for n in watched.nodes},
+            {x: torch.cat([part.lenses[x] for part in same])[order] for x in watched.lenses},
         )
         for same in zip(*parts, strict=True)
     ]
@@ -205,9 +236,9 @@ def _outcomes(
         return []
     everywhere = tuple(range(len(prompts[0].tokens)))
     attention = tuple(Attention(head, everywhere, everywhere) for head in watched.heads)
-    spots = [Spot(p, node) for node in (None, *watched.nodes) for p in positions]
+    spots = [Spot(p, lens) for lens in (None, *watched.lenses) for p in positions]
     reads = Reads(tuple(Read(spot, None) for spot in spots), attention)
-    distinct = tuple(dict.fromkeys(runs))
+    distinct = tuple(dict.fromkeys(one for run in runs for one in run.with_readings))
     plan = compile_program(program(distinct, dict.fromkeys(distinct, reads), prompts), switches)
     layouts = Layouts(model.device, model.dtype)
     found = {}
@@ -215,21 +246,24 @@ def _outcomes(
         chunk = chunk_of(plan.graph.program, prompts, model, averages)
         values = execute(plan, model.adapter, chunk, layouts, lambda: None)
         for run, final in zip(distinct, plan.graph.finals, strict=True):
-            logits: dict[Node | None, Tensor] = {}
-            for node in (None, *watched.nodes):
-                numbers = [final.at(Spot(p, node), plan.graph.program.wiring) for p in positions]
-                vectors = [
-                    layouts.at(values[n], 0, plan.positions[n], 1 << position)[0]
-                    for position, n in zip(positions, numbers, strict=True)
-                    if n is not None
-                ]
-                logits[node] = model.adapter.logits(torch.stack(vectors, 1))
+            logits: dict[Lens | None, Tensor] = {}
+            for lens in (None, *watched.lenses):
+                vectors = []
+                for position in positions:
+                    behind = _behind(final, Spot(position, lens), plan.graph.program)
+                    parts = [
+                        layouts.at(values[n], 0, plan.positions[n], 1 << position)[0]
+                        for n in behind or ()
+                    ]
+                    vectors.append(shown(model.adapter, lens, *parts))
+                unembed = unembedding(model.adapter.logits, model.adapter.direct, lens)
+                logits[lens] = unembed(torch.stack(vectors, 1), None)
             patterns = {
                 head: _pattern(final.patterns, head, values, plan, layouts).transpose(0, 1)
                 for head in watched.heads
             }
-            lens = {node: logits[node] for node in watched.nodes}
-            found[run] = Outcome(tuple(positions), logits[None], patterns, lens)
+            lenses = {lens: logits[lens] for lens in watched.lenses}
+            found[run] = Outcome(tuple(positions), logits[None], patterns, lenses)
     return [found[run] for run in runs]
 
 

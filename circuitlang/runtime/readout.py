@@ -20,6 +20,7 @@ from circuitlang.compiler.collect import Requests
 from circuitlang.compiler.reads import (
     BLOCK_BYTES,
     Attention,
+    Copied,
     Distance,
     NextToken,
     Reads,
@@ -37,7 +38,9 @@ from circuitlang.language.graph.edges import Place, Position
 from circuitlang.language.prompt import Prompt
 from circuitlang.language.spec import (
     AttentionScore,
+    CopyScore,
     Divergence,
+    Lens,
     Loss,
     Metric,
     MetricConstant,
@@ -51,6 +54,7 @@ from circuitlang.runtime.tensors import uploaded
 from circuitlang.runtime.unavailable import NotMeasurable
 
 Final = tuple[Mapping[Run, int], Tensor]
+Read = tuple[Spot, Score]
 Unembed = Callable[[Tensor, Tensor | None], Tensor]
 
 UNARY: dict[str, Callable[[Tensor], Tensor]] = {
@@ -81,20 +85,21 @@ class Readout:
     """Evaluates metrics on the prompts of one chunk.
 
     `unembed` takes residuals [..., d_model] before the final norm and token ids [T], or None
-    for all `vocabulary` of them, and gives logits [..., T]. Raises `ValueError` when the prompts
+    for all `vocabulary` of them, and gives logits [..., T]; `direct` does so without norm. Raises `ValueError` when the prompts
     are not of one layout. The metrics must have passed `check_measurable`.
     """
 
     def __init__(
         self,
         unembed: Unembed,
+        direct: Unembed,
         prompts: Sequence[Prompt],
         vocabulary: int,
         device: torch.device | str,
         *,
         block_bytes: int = BLOCK_BYTES,
     ) -> None:
-        self.unembed = unembed
+        self.unembed, self.direct = unembed, direct
         self.prompts = prompts
         self.layout = common_layout(prompts)
         self.vocabulary = vocabulary
@@ -134,7 +139,7 @@ class Readout:
 
     def _scores(
         self, runs_of: Mapping[Metric, Iterable[Run]], finals: Mapping[Spot, Final]
-    ) -> dict[Score, Tensor]:
+    ) -> dict[Read, Tensor]:
         """Each score of the rows that some run asks it of, [rows, prompts]; other rows are unset."""
         wanted: dict[Spot, dict[int, dict[Score, None]]] = {}
         for metric, runs in runs_of.items():
@@ -143,23 +148,30 @@ class Readout:
                 rows = wanted.setdefault(spot, {})
                 for run in runs:
                     rows.setdefault(row_of[run], {})[score] = None
-        tables: dict[Score, Tensor] = {}
+        tables: dict[Read, Tensor] = {}
         for spot, rows in wanted.items():
             groups: dict[tuple[Score, ...], list[int]] = {}
             for row, found in rows.items():
                 groups.setdefault(tuple(found), []).append(row)
             for group, members in groups.items():
-                self._read(group, members, finals[spot], tables)
+                self._read(spot, group, members, finals[spot], tables)
         return tables
 
     def _read(
-        self, group: Sequence[Score], rows: list[int], final: Final, tables: dict[Score, Tensor]
+        self,
+        spot: Spot,
+        group: Sequence[Score],
+        rows: list[int],
+        final: Final,
+        tables: dict[Read, Tensor],
     ) -> None:
         """Enters the group's scores of `rows` into the tables, block by block."""
         row_of, residuals = final
+        unembed = unembedding(self.unembed, self.direct, spot.lens)
         for score in group:
-            if score not in tables:
-                tables[score] = residuals.new_empty(residuals.shape[:2], dtype=torch.float64)
+            if (spot, score) not in tables:
+                size = residuals.shape[:2]
+                tables[spot, score] = residuals.new_empty(size, dtype=torch.float64)
         tokens = tokens_read(group, self.prompts)
         width = self.vocabulary if tokens is None else len(tokens)
         references = {s: row_of[s.reference] for s in group if isinstance(s, Distance)}
@@ -181,9 +193,9 @@ class Readout:
             }
             for start_row in range(0, len(rows), together):
                 block = index[start_row : start_row + together]
-                logits = self.unembed(residuals[block, part], ids)
+                logits = unembed(residuals[block, part], ids)
                 for score, numbers in self._block(group, logits, tokens, part, compared).items():
-                    tables[score][block, part] = numbers
+                    tables[spot, score][block, part] = numbers
             del compared  # or it would be held while the next part's is made
 
     def _distribution(self, residuals: Tensor) -> tuple[Tensor, Tensor]:
@@ -209,7 +221,9 @@ class Readout:
                 found[score] = DISTANCES[score.kind](logits, normaliser, *compared[score])
                 continue
             index, real = (tensor[part] for tensor in self._answers(score, tokens))
-            if isinstance(score, TopToken):
+            if isinstance(score, Copied):
+                found[score] = _copied(score, logits, index)
+            elif isinstance(score, TopToken):
                 hits = (logits.argmax(-1, keepdim=True) == index) & real
                 found[score] = hits.any(-1).double()
             else:
@@ -217,13 +231,15 @@ class Readout:
         return found
 
     def _answers(
-        self, score: TokenScore | TopToken | NextToken, tokens: tuple[int, ...] | None
+        self, score: TokenScore | TopToken | NextToken | Copied, tokens: tuple[int, ...] | None
     ) -> tuple[Tensor, Tensor]:
         """Where a prompt's tokens stand among `tokens`, and which entries are no padding."""
         key = (score, tokens)
         if key not in self._tokens:
             if isinstance(score, NextToken):
                 sets = [[prompt.tokens[score.position + 1]] for prompt in self.prompts]
+            elif isinstance(score, Copied):
+                sets = [[prompt.tokens[score.position]] for prompt in self.prompts]
             else:
                 sets = [sorted(set(p.answers.get(score.tokens, ()))) for p in self.prompts]
             if tokens is not None:
@@ -245,7 +261,7 @@ class _Expressions:
         reads: Mapping[Run, Reads],
         finals: Mapping[Spot, Final],
         patterns: Mapping[tuple[Run, Node], Tensor],
-        tables: Mapping[Score, Tensor],
+        tables: Mapping[Read, Tensor],
     ) -> None:
         self.readout = readout
         self.reads = reads
@@ -269,7 +285,7 @@ class _Expressions:
         for spot, score in scores(expression, self.readout.layout):
             row_of, _ = self.finals[spot]
             rows = uploaded([row_of[run] for run in runs], self.readout.device)
-            numbers.append(self.tables[score][rows])
+            numbers.append(self.tables[spot, score][rows])
         if isinstance(expression, Loss):
             return -torch.stack(numbers).mean(0)
         return torch.stack(numbers).mean(0)
@@ -313,7 +329,7 @@ def _is_normalised(score: Score) -> bool:
         case TokenScore(kind=kind):
             return kind in ("logprob", "prob")
         case _:
-            return not isinstance(score, TopToken)
+            return not isinstance(score, TopToken | Copied)
 
 
 def _divergence(
@@ -340,6 +356,17 @@ def _jensen_shannon(
 
 
 DISTANCES = {"kl": _divergence, "js": _jensen_shannon}
+
+
+def _copied(score: Copied, logits: Tensor, index: Tensor) -> Tensor:
+    """[rows, prompts]: whether the token at `index` [prompts, 1] is among the largest logits."""
+    own = logits.gather(-1, index.expand(len(logits), -1, -1))
+    return ((logits > own).sum(-1) < score.among).double()
+
+
+def unembedding(unembed: Unembed, direct: Unembed, lens: Lens | None) -> Unembed:
+    """What makes logits of what a lens shows."""
+    return direct if lens is not None and lens.norm in ("frozen", "none") else unembed
 
 
 def _token_score(
@@ -398,6 +425,8 @@ def _check(leaf: MetricExpression, prompt: Prompt) -> None:
                     "which nothing predicts",
                     "start the span later, or begin prompts with BOS (`bos yes`)",
                 )
+        case CopyScore():
+            leaf.place.tokens(prompt.layout)
         case AttentionScore():
             leaf.query.tokens(prompt.layout)
             leaf.key.tokens(prompt.layout)

@@ -21,7 +21,7 @@ receiver of the layer before was given. The latest normed mixtures of heads are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,7 @@ from torch import Tensor
 
 from circuitlang.language.graph.architecture import Node
 from circuitlang.language.graph.edges import EdgeSet, Layout
+from circuitlang.language.spec import Lens
 from circuitlang.runtime.models import LoadedModel
 from circuitlang.runtime.precision import precision
 
@@ -43,16 +44,27 @@ class Outcome:
     """What one run gave for one chunk.
 
     `logits` is [batch, len(positions), vocab]; `patterns` [batch, query, key] per wanted
-    head; `lens`, per wanted node, the logits that the final norm and the unembedding make of its
-    own output; `outputs` every sender's output, [batch * position, d_model], in the
-    architecture's order.
+    head; `lenses`, per wanted lens, the logits [batch, len(positions), vocab] it shows; `outputs` every sender's output, [batch * position, d_model], in the
+    architecture's order; `brought`, per wanted receiver, the sum of what its edges bring, alike.
     """
 
     positions: tuple[int, ...]
     logits: Tensor
     patterns: dict[Node, Tensor] = field(default_factory=dict)
-    lens: dict[Node, Tensor] = field(default_factory=dict)
+    lenses: dict[Lens, Tensor] = field(default_factory=dict)
     outputs: tuple[Tensor, ...] = ()
+    brought: dict[int, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Given:
+    """What some receivers read in place of their sums: [batch * position, d_model] each.
+
+    `places` are those at which each receiver reads it.
+    """
+
+    values: Mapping[int, Tensor]
+    places: Mapping[int, Sequence[int]]
 
 
 def run_live(model: LoadedModel, tokens: Tensor, positions: Sequence[int] = ()) -> Outcome:
@@ -68,14 +80,18 @@ def run(
     ablated: Sequence[Tensor | None] | None,
     positions: Sequence[int],
     heads: Iterable[Node] = (),
-    nodes: Iterable[Node] = (),
+    lenses: Iterable[Lens] = (),
+    given: Sequence[Given] = (),
+    kept: Container[int] = (),
 ) -> Outcome:
-    """The run M[S;a] on one chunk, with the attention of `heads` and the lens of `nodes`.
+    """The run M[S;a] on one chunk, with the attention of `heads` and what `lenses` show.
 
     `ablated` holds each sender's ablated value like `Outcome.outputs`, None for zero; it may
-    be None altogether only when `regions` hold every edge everywhere.
+    be None altogether only when `regions` hold every edge everywhere. Of two that are `given` for
+    one receiver and place the latter counts; `kept` are the receivers whose sums are wanted.
     """
-    return _execution(model)(model, tokens, regions, ablated).outcome(positions, heads, nodes)
+    execution = _execution(model)(model, tokens, regions, ablated, given, kept)
+    return execution.outcome(positions, heads, lenses)
 
 
 def _execution(model: LoadedModel) -> type[_Execution]:
@@ -139,12 +155,18 @@ class _Execution:
         tokens: Tensor,
         regions: Sequence[Region],
         ablated: Sequence[Tensor | None] | None,
+        given: Sequence[Given] = (),
+        kept: Container[int] = (),
     ) -> None:
         if ablated is None and any(r.mask != model.architecture.everything for r in regions):
             raise ValueError("a run that leaves edges out needs ablated values")
         self.model, self.tokens, self.ablated = model, tokens, ablated
+        self.given, self.kept = given, kept
+        self.brought: dict[int, Tensor] = {}
+        self.is_early = False
         self.architecture = model.architecture
         self.areas = [_Area(region, model) for region in regions]
+        self.whole = _Area(Region(self.architecture.everything, None), model)
         size = (tokens.numel(), model.shape.d_model)
         empty = torch.zeros(size, dtype=torch.float64, device=model.device)
         self.outputs: list[Tensor] = []
@@ -155,20 +177,37 @@ class _Execution:
 
     @torch.no_grad()
     def outcome(
-        self, positions: Sequence[int], heads: Iterable[Node], nodes: Iterable[Node] = ()
+        self, positions: Sequence[int], heads: Iterable[Node], lenses: Iterable[Lens] = ()
     ) -> Outcome:
+        lenses = tuple(lenses)
+        self.is_early = any(lens.norm == "copied" for lens in lenses)
         keep = torch.tensor(tuple(positions), dtype=torch.long, device=self.model.device)
         options = {"logits_to_keep": keep, "use_cache": False}
         with precision(self.model.dtype):
             logits = self.model.bridge.run_with_hooks(
                 self.tokens, fwd_hooks=self._hooks(heads), **options
             )
-        lens = {node: self._lens(node, keep) for node in nodes}
-        return Outcome(tuple(positions), logits, self.patterns, lens, tuple(self.outputs))
+        shown = {lens: self._lens(lens, keep) for lens in lenses}
+        outputs = tuple(self.outputs)
+        return Outcome(tuple(positions), logits, self.patterns, shown, outputs, self.brought)
 
-    def _lens(self, node: Node, positions: Tensor) -> Tensor:
-        output = self.outputs[self.architecture.sender_index[node]]
-        return self.model.lens(output.view(*self.tokens.shape, -1)[:, positions])
+    def _lens(self, lens: Lens, positions: Tensor) -> Tensor:
+        """The logits that a lens shows: [batch, len(positions), vocab]."""
+
+        def there(value: Tensor) -> Tensor:
+            return value.reshape(*self.tokens.shape, -1)[:, positions]
+
+        model = self.model
+        if lens.norm == "copied":
+            return model.lens(model.copied(lens.node, there(self.early)))
+        output = there(self.outputs[self.architecture.sender_index[lens.node]])
+        match lens.norm:
+            case "own":
+                return model.lens(output)
+            case "frozen":
+                return model.unembedded(model.scaled(output, there(self.last)))
+            case _:
+                return model.unembedded(output)
 
     # ------------------------------------------------------------ hooks
 
@@ -217,7 +256,7 @@ class _Execution:
 
         def read(value: Tensor, hook: Any) -> Tensor:
             if port == 0:
-                self.attention_inputs = self._inputs(first, 3 * heads)
+                self.attention_inputs = self._received(first, 3 * heads)
             part = self.attention_inputs[:, port * heads : (port + 1) * heads]
             return part.reshape(*self.tokens.shape, heads, -1)
 
@@ -225,7 +264,7 @@ class _Execution:
 
     def _read_one(self, receiver: int) -> Callable[..., Tensor]:
         def read(value: Tensor, hook: Any) -> Tensor:
-            return self._inputs(receiver, 1).reshape(*self.tokens.shape, -1)
+            return self._received(receiver, 1).reshape(*self.tokens.shape, -1)
 
         return read
 
@@ -250,8 +289,27 @@ class _Execution:
                 del sums[old]
             sums[len(self.outputs)] = latest
 
+    def _received(self, first: int, number: int) -> Tensor:
+        """What receivers first..first+number-1 read: [place, number, d_model]."""
+        result = self._inputs(first, number)
+        if self.is_early and first == 3 * self.model.shape.heads + self.model.shape.mlps:
+            count = self.architecture.counts[first]
+            self.early = self._sums(self.whole, [(1 << count) - 1], count)[0].to(self.model.dtype)
+        wanted = [r for r in range(first, first + number) if r in self.kept]
+        self.brought |= {r: result[:, r - first] for r in wanted}
+        for given in self.given:
+            replaced = [r for r in given.values if first <= r < first + number]
+            if replaced:
+                result = result.clone()
+            for r in replaced:
+                here = list(given.places[r])
+                result[here, r - first] = given.values[r][here]
+        if first == len(self.architecture.receivers) - 1:
+            self.last = result[:, 0]
+        return result
+
     def _inputs(self, first: int, number: int) -> Tensor:
-        """What receivers first..first+number-1 read, in the model's dtype: [place, number, d_model]."""
+        """The sums of what edges bring to receivers first..first+number-1, in the model's dtype: [place, number, d_model]."""
         count = self.architecture.counts[first]
         result = None
         for area in self.areas:

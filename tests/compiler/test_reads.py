@@ -21,6 +21,7 @@ from circuitlang.language.prompt import Prompt
 from circuitlang.language.spec import (
     AttentionScore,
     Divergence,
+    Lens,
     Loss,
     Metric,
     MetricConstant,
@@ -65,14 +66,14 @@ def test_logits_need_only_the_answer_tokens_of_these_prompts():
 
 def test_what_nodes_write_is_read_apart_from_the_residual():
     found = reads(
-        TokenScore("rank", "x", NAME, None, HEAD),
-        TokenScore("logit", "x", HERE, None, HEAD),
+        TokenScore("rank", "x", NAME, None, Lens(HEAD)),
+        TokenScore("logit", "x", HERE, None, Lens(HEAD)),
         TokenScore("logit", "x", HERE),
     )
     assert found.logits == (
-        Read(Spot(1, HEAD), None),
+        Read(Spot(1, Lens(HEAD)), None),
         Read(Spot(4), (1, 7)),
-        Read(Spot(4, HEAD), (1, 7)),
+        Read(Spot(4, Lens(HEAD)), (1, 7)),
     )
     assert found.residuals == [4]
     assert found.outputs == {HEAD: [1, 4]}

@@ -349,7 +349,7 @@ def test_rebased_values_that_make_no_sense_are_refused(found, value, says):
         ({"residuals": ((3, 0),)}, "not at the positions that are read"),
         ({"residuals": ((4, 999),)}, "delivers a value that is not there"),
         ({"residuals": ((4, -1),)}, "delivers a value that is not there"),
-        ({"residuals": ((4, 0),)}, "its logits at 4 are of %0"),
+        ({"residuals": ((4, 0),)}, "its last stream at 4 is of %0"),
         ({"patterns": ()}, "not that of the heads and queries"),
         ({"patterns": ((1, 0, 1 << 4, 0),)}, "its attention of a1.h0 is %0"),
         ({"patterns": ((1, 0, 0, 0),)}, "its attention of a1.h0 is %0"),
@@ -367,7 +367,7 @@ def test_results_of_too_few_or_too_many_runs_are_refused():
 
 def test_results_of_an_earlier_layer_or_another_segment_are_refused():
     for number in (find(NUMBERED, "sum", layer=6), find(NUMBERED, "stream", layer=7, segment=0)):
-        assert "its logits at 4" in refused(
+        assert "its last stream at 4" in refused(
             "number", with_final(NUMBERED, residuals=((4, number),))
         )
 

@@ -14,6 +14,7 @@ from circuitlang.language.prompt import Prompt
 from circuitlang.language.spec import (
     AttentionScore,
     Divergence,
+    Lens,
     Loss,
     MetricConstant,
     MetricOperation,
@@ -161,9 +162,9 @@ def test_loss_of_the_first_token_does_not_exist():
 def test_attention_sums_over_keys_and_averages_over_queries():
     score = AttentionScore(HEAD, Place((Position("A", "last"), END_HERE)), Place((Position("A"),)))
     assert value(score) == pytest.approx([(1.0 + 0.5) / 2, 0.4])
-    lens = TokenScore("rank", "answer", Position(END), None, HEAD)
+    lens = TokenScore("rank", "answer", Position(END), None, Lens(HEAD))
     both = MetricOperation("-", (score, lens))
-    assert watched([both]) == Watched(frozenset([HEAD]), frozenset([HEAD]))
+    assert watched([both]) == Watched(frozenset([HEAD]), frozenset([Lens(HEAD)]))
 
 
 def test_top_token_is_an_indicator():

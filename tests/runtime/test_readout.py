@@ -91,6 +91,9 @@ class Case:
         self.asked.append((tuple(x.shape[:-1]), tokens))
         return x @ (self.weight if tokens is None else self.weight[:, tokens])
 
+    def direct(self, x: Tensor, tokens: Tensor | None) -> Tensor:
+        raise AssertionError("no lens is read here")
+
     def plain(self, number: int, expression: MetricExpression) -> np.ndarray:
         outcomes = {
             run(i): Outcome(
@@ -123,7 +126,9 @@ class Case:
                         part = whole[:, watched.queries][:, :, watched.keys].transpose(0, 1)
                         patterns[run(number), head] = part.to(device)
         self.weight = self.weight.to(device)
-        readout = Readout(self.unembed, self.prompts, VOCABULARY, device, block_bytes=block_bytes)
+        readout = Readout(
+            self.unembed, self.direct, self.prompts, VOCABULARY, device, block_bytes=block_bytes
+        )
         pairs, numbers = readout.values(requests, reads, finals, patterns)
         assert numbers.dtype == torch.float64
         assert numbers.shape == (len(pairs), len(self.prompts))
@@ -333,7 +338,9 @@ def test_the_peak_is_what_the_planner_is_told(block_bytes, distance):
     }
     reads = reads_of(requests, case.prompts)
     finals = {Spot(LENGTH - 1): ({run(i): i for i in range(9)}, case.residuals[:, -1])}
-    readout = Readout(case.unembed, case.prompts, vocabulary, "cpu", block_bytes=block_bytes)
+    readout = Readout(
+        case.unembed, case.direct, case.prompts, vocabulary, "cpu", block_bytes=block_bytes
+    )
     with Peak() as peak:
         readout.values(requests, reads, finals, {})
     work = working_bytes({distance.expression.kind})

@@ -14,6 +14,7 @@ from circuitlang.language.formulas import functions
 from circuitlang.language.formulas.domains import listed
 from circuitlang.language.formulas.drawn import Drawable
 from circuitlang.language.formulas.environment import Environment
+from circuitlang.language.formulas.independence import PValue, claimed
 from circuitlang.language.formulas.iteration import Iteration
 from circuitlang.language.formulas.numbers import operation
 from circuitlang.language.formulas.runs import RunBuilder
@@ -285,9 +286,10 @@ class Evaluator(Iteration):
                     )
                 return operation(e.operator, (left, right))
             case _:
-                return Comparison(
-                    e.operator, self.compared(e.left, env), self.compared(e.right, env)
-                )
+                left, right = self.compared(e.left, env), self.compared(e.right, env)
+                if isinstance(left, PValue) or isinstance(right, PValue):
+                    return claimed(self, e, left, right)
+                return Comparison(e.operator, left, right)
 
     def _joined(self, side: Expression, e: syntax.Binary, env: Environment) -> Any:
         """A side of `and`."""

@@ -10,7 +10,9 @@ from circuitlang.language.diagnostics import Reject, suggestion
 from circuitlang.language.formulas import domains, wrappers
 from circuitlang.language.formulas.constants import read_constants
 from circuitlang.language.formulas.domains import only_argument
+from circuitlang.language.formulas.independence import independence
 from circuitlang.language.formulas.numbers import operation
+from circuitlang.language.formulas.path_effects import path_effect
 from circuitlang.language.formulas.values import (
     AblationValue,
     Data,
@@ -235,6 +237,8 @@ _HANDLERS: dict[str, Callable[[Any, syntax.Call, Any], Any]] = {
     "donors": _donors,
     "constants": _constants,
     "edges_from": edges_from,
+    "path_effect": path_effect,
+    "independence": independence,
     "first": _pick,
     "last": _pick,
 }

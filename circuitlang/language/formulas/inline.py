@@ -135,9 +135,7 @@ class _Expansion:
                     f"write {signature(measure)}",
                 )
             return self._call(measure, arguments, e.span, merged, bound, stack)
-        if name == "F":
-            return replace(e, arguments=arguments, generator=generator, clauses=merged)
-        kept = _kept(e, own, merged)
+        kept = merged if name in MEASURED else _kept(e, own, merged)
         named = tuple((n, self.walk(v, merged, bound, stack)) for n, v in e.named)
         return replace(e, arguments=arguments, generator=generator, clauses=kept, named=named)
 
@@ -207,6 +205,10 @@ class _Expansion:
         values = dict(zip(measure.parameters, arguments, strict=True))
         body = _Substitution(values, taken, span).walk(measure.body)
         return self.walk(body, context, bound | taken, (*stack, measure.name))
+
+
+MEASURED = ("F", "path_effect", "independence")
+"""What gives a number in the context of its words, and takes those of the context around it."""
 
 
 def _examples(e: syntax.Name, context: tuple[Clause, ...]) -> Expression:

@@ -13,6 +13,7 @@ from circuitlang.language.diagnostics import Reject, shallow
 from circuitlang.language.formulas.domains import LARGEST_EXPANSION
 from circuitlang.language.formulas.drawn import Drawable, Searched
 from circuitlang.language.formulas.environment import Environment, describe
+from circuitlang.language.formulas.independence import PValue
 from circuitlang.language.formulas.inline import count
 from circuitlang.language.formulas.numbers import constant_comparison, operation
 from circuitlang.language.formulas.set_expressions import SetExpressions
@@ -418,7 +419,8 @@ class Iteration(SetExpressions):
     def compared(self, e: Expression, env: Environment) -> Any:
         """One side of a comparison."""
         value = self.value(e, env)
-        return value if isinstance(value, MemberShare) else self.as_number(value, e)
+        kept = isinstance(value, MemberShare | PValue)
+        return value if kept else self.as_number(value, e)
 
     def formula(self, e: Expression, env: Environment) -> Any:
         return self.as_formula(self.value(e, env), e)
@@ -442,6 +444,8 @@ def _number_help(value: Any, e: Expression) -> str | None:
         return f"a metric is measured on a run: `F(M by {text})`"
     if isinstance(value, MemberShare):
         return "compare the share itself with a number: `share(... for m in D) >= 90%`"
+    if isinstance(value, PValue):
+        return "claim it as it stands: `independence(A, B) >= 5%`"
     if isinstance(value, str):
         return "numbers stand without quotes"
     return None

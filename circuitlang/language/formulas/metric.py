@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from circuitlang.language.diagnostics import Reject, suggestion
@@ -11,7 +12,9 @@ from circuitlang.language.graph.architecture import LOGITS, Node
 from circuitlang.language.graph.edges import END, Place, Position
 from circuitlang.language.spec import (
     AttentionScore,
+    CopyScore,
     Divergence,
+    Lens,
     Loss,
     MetricConstant,
     MetricExpression,
@@ -33,9 +36,22 @@ _LENSES = tuple(f"lens_{kind}" for kind in _TOKEN_SCORES)
 _UNARY = ("abs", "square", "sqrt", "log", "exp")
 _COMPARED = ("kl", "js")
 _ADDED = ("+", "*", "max", "min")
+NORMS = ("frozen", "none")
+_DLA = (
+    "write `norm = frozen` for the scale that the run's last residual has, so that parts add up, "
+    "or `norm = none`"
+)
+EXAMPLES = {
+    "attention": "attention(a9.h6, END, S1)",
+    "copies": "copies(a9.h6 @ S1)",
+    "dla": "dla(a9.h6 @ END, answer, norm = frozen)",
+    "loss": "loss(label)",
+    **{name: f"{name}(a9.h6 @ END, answer)" for name in _LENSES},
+    "indicator": "indicator(logit(answer) > logit(foil))",
+}
 _BUILT_FROM = (
-    "a metric is built from logit, prob, logprob, rank, kl, js, loss, attention, indicator, and "
-    "lens_rank and its like"
+    "a metric is built from logit, prob, logprob, rank, kl, js, loss, attention, dla, copies, "
+    "indicator, and lens_rank and its like"
 )
 
 
@@ -113,7 +129,7 @@ class MetricBuilder:
             )
         if name in _TOKEN_SCORES:
             return self.token_score(e, None)
-        if name in _LENSES:
+        if name in (*_LENSES, "dla"):
             return self.lens(e, None)
         match name:
             case "kl" | "js":
@@ -122,13 +138,16 @@ class MetricBuilder:
                 return Loss(self.place(self.arguments(e, 1)[0]))
             case "attention":
                 return self.attention(e)
+            case "copies":
+                return self.copies(e)
             case "indicator":
                 return self.condition(self.arguments(e, 1)[0])
             case "mean" | "max" | "min":
                 return self.pooled(e)
         if name in _UNARY:
             return MetricOperation(name, (self.expression(self.arguments(e, 1)[0]),))
-        known = (*_TOKEN_SCORES, *_LENSES, *_COMPARED, "loss", "attention", "indicator", *_UNARY)
+        roles = ("attention", "copies", "dla")
+        known = (*_TOKEN_SCORES, *_LENSES, *_COMPARED, "loss", *roles, "indicator", *_UNARY)
         if name in LATER:
             raise self.fail("CL307", f"`{name}` is not run by this version.", e, LATER[name])
         raise self.fail(
@@ -140,12 +159,7 @@ class MetricBuilder:
 
     def arguments(self, e: syntax.Call, number: int) -> tuple[Expression, ...]:
         if len(e.arguments) != number or e.generator is not None or e.named:
-            usage = {
-                "attention": "attention(head, from, to)",
-                "loss": "loss(label)",
-                **{name: f"{name}(a9.h6 @ END, answer)" for name in _LENSES},
-                "indicator": "indicator(logit(answer) > logit(foil))",
-            }.get(e.name.text, f"{e.name.text}(answer)")
+            usage = EXAMPLES.get(e.name.text, f"{e.name.text}(answer)")
             raise self.fail(
                 "CL105",
                 f"`{e.name.text}` takes {count(number, 'argument')}, not {len(e.arguments)}.",
@@ -164,6 +178,7 @@ class MetricBuilder:
 
     def lens(self, e: syntax.Call, pool: str | None) -> TokenScore:
         """`lens_rank(a9.h6 @ S2, answer)`: what a node's own output says; at END without a place."""
+        norm, e = ("own", e) if e.name.text != "dla" else self.norm(e)
         written, tokens = self.arguments(e, 2)
         value = self.ev.value(written, self.context.env)
         node = self.one_node(value, written, e)
@@ -174,9 +189,68 @@ class MetricBuilder:
                 "CL106", "One position is needed here.", written, "name one label, or END"
             )
         self.ev.runs.check_label(positions[0], self.context.task, written)
-        kind_of = e.name.text.removeprefix("lens_")
-        score = TokenScore(kind_of, self.token_set(tokens), positions[0], pool, node)
+        if norm != "own" and node.kind == "head" and self.context.model.shape.post_norm:
+            raise self.fail(
+                "CL307",
+                f"What `{node}` writes passes a norm together with the other heads of its layer, "
+                "so its own part in the logits is not defined here.",
+                written,
+                f"its effect on them is: `direct(M, {node})`",
+            )
+        kind_of = "logit" if e.name.text == "dla" else e.name.text.removeprefix("lens_")
+        score = TokenScore(kind_of, self.token_set(tokens), positions[0], pool, Lens(node, norm))
         return self.scored(e, score)
+
+    def norm(self, e: syntax.Call) -> tuple[str, syntax.Call]:
+        """Which final norm `dla` says, and the call without it."""
+        for name, value in e.named:
+            found = value.text if isinstance(value, syntax.Name) else ""
+            if name != "norm" or found not in NORMS or len(e.named) > 1:
+                raise self.fail(
+                    "CL105",
+                    f"`dla` takes `norm` once, and it is {' or '.join(NORMS)}.",
+                    value,
+                    suggestion(found, NORMS) or _DLA,
+                )
+            return found, replace(e, named=())
+        raise self.fail(
+            "CL105",
+            "`dla` does not say what the final norm does to the node's output.",
+            e,
+            _DLA,
+        )
+
+    def copies(self, e: syntax.Call) -> CopyScore:
+        """`copies(a9.h9 @ S1)`: of the place's tokens, at END without one."""
+        (written,) = self.arguments(e, 1)
+        value = self.ev.value(written, self.context.env)
+        head = self.one_head(value, written, e)
+        if self.context.model.shape.layers < 2:
+            raise self.fail(
+                "CL307",
+                "The copy score reads what stands after block 0, and this model has no other.",
+                written,
+                f"claim what the head writes: `lens_rank({head} @ END, answer)`",
+            )
+        place = value.members[0].place or Place((Position(END),))
+        for position in place.positions:
+            self.ev.runs.check_label(position, self.context.task, written)
+        return CopyScore(head, place)
+
+    def one_head(self, value: Any, written: Expression, e: syntax.Call) -> Node:
+        single = isinstance(value, Nodes) and len(value.members) == 1
+        if single and value.members[0].node.kind == "head":
+            found: Node = value.members[0].node
+            return found
+        what = kind(value)
+        if isinstance(value, Nodes):
+            what = str(value.members[0].node) if single else f"{len(value.members)} nodes"
+        raise self.fail(
+            "CL106",
+            f"`{e.name.text}` needs one head, not {what}.",
+            written,
+            f"write `{EXAMPLES[e.name.text]}`; loop over several heads",
+        )
 
     def scored(self, e: syntax.Call, score: TokenScore) -> TokenScore:
         self.ev.definitions.score_spans.setdefault((self.context.task.name, score), e.span)
@@ -193,7 +267,7 @@ class MetricBuilder:
             "CL106",
             f"`{e.name.text}` needs one head or MLP, not {found}.",
             written,
-            f"write `{e.name.text}(a9.h6 @ END, answer)`; loop over several nodes",
+            f"write `{EXAMPLES[e.name.text]}`; loop over several nodes",
         )
 
     def token_set(self, e: Expression) -> str:
@@ -215,7 +289,7 @@ class MetricBuilder:
         """`mean(logit(foil))` pools one set; `max(a, b)` takes several metrics."""
         if len(e.arguments) == 1 and isinstance(e.arguments[0], syntax.Call):
             inner = e.arguments[0]
-            if inner.name.text in ("logit", "lens_logit"):
+            if inner.name.text in ("logit", "lens_logit", "dla"):
                 if e.name.text == "min":
                     raise self.fail(
                         "CL106",
@@ -223,7 +297,7 @@ class MetricBuilder:
                         e,
                         "write `mean(...)` or `max(...)`",
                     )
-                if inner.name.text == "lens_logit":
+                if inner.name.text != "logit":
                     return self.lens(inner, e.name.text)
                 return self.token_score(inner, e.name.text)
         if e.name.text == "mean" or len(e.arguments) < 2:
@@ -260,19 +334,8 @@ class MetricBuilder:
 
     def attention(self, e: syntax.Call) -> AttentionScore:
         head, query, key = self.arguments(e, 3)
-        value = self.ev.value(head, self.context.env)
-        single = isinstance(value, Nodes) and len(value.members) == 1
-        if not single or value.members[0].node.kind != "head":
-            found = kind(value)
-            if isinstance(value, Nodes):
-                found = str(value.members[0].node) if single else f"{len(value.members)} nodes"
-            raise self.fail(
-                "CL106",
-                f"`attention` needs one head, not {found}.",
-                head,
-                "write `attention(a9.h6, END, S1)`; loop over several heads",
-            )
-        return AttentionScore(value.members[0].node, self.place(query), self.place(key))
+        node = self.one_head(self.ev.value(head, self.context.env), head, e)
+        return AttentionScore(node, self.place(query), self.place(key))
 
     def condition(self, e: Expression) -> MetricExpression:
         if isinstance(e, syntax.Binary):
@@ -316,7 +379,7 @@ def direction(e: MetricExpression) -> int:
     second where the first has no direction: constants and attention have none, which is 0.
     """
     match e:
-        case MetricConstant() | AttentionScore():
+        case MetricConstant() | AttentionScore() | CopyScore():
             return 0
         case Divergence() | Loss() | TokenScore(kind="rank"):
             return -1

@@ -13,6 +13,7 @@ from circuitlang.language.prompt import Prompt, PromptSet
 from circuitlang.language.source import Span
 from circuitlang.language.spec import (
     AttentionScore,
+    CopyScore,
     Divergence,
     Loss,
     Measurement,
@@ -33,7 +34,7 @@ class Need(Enum):
 
 def positions(measurement: Measurement) -> Iterator[tuple[Position, Need]]:
     """The positions a measurement names, and what each needs."""
-    for place in measurement.run.live.places:
+    for place in measurement.run.places:
         yield from ((p, Need.NOTHING) for p in place.positions)
     yield from _of_metric(measurement.metric.expression)
 
@@ -44,7 +45,7 @@ def _of_metric(e: MetricExpression) -> tuple[tuple[Position, Need], ...]:
         case TokenScore() | TopToken():
             return ((e.position, Need.ONE),)
         case Divergence(reference, place):
-            inside = [p for at in reference.live.places for p in at.positions]
+            inside = [p for at in reference.places for p in at.positions]
             predicted = place.positions if place else ()
             return (
                 *((p, Need.BEFORE) for p in predicted),
@@ -52,6 +53,8 @@ def _of_metric(e: MetricExpression) -> tuple[tuple[Position, Need], ...]:
             )
         case Loss(place):
             return tuple((p, Need.BEFORE) for p in place.positions)
+        case CopyScore(place=place):
+            return tuple((p, Need.NOTHING) for p in place.positions)
         case AttentionScore(_, query, key):
             return tuple((p, Need.NOTHING) for p in query.positions + key.positions)
         case MetricOperation(_, operands):

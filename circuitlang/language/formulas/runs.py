@@ -66,10 +66,23 @@ class RunBuilder:
         ev = self.ev
         if len(e.arguments) != 1 or e.generator is not None or e.named:
             raise ev.fail("CL105", "F takes one set of edges.", e, "write `F(ioi)` or `F(ioi - e)`")
+        context, data = self.context(e, env, lambda inner: ev.edges(e.arguments[0], inner))
+        run = self.run(e.arguments[0], context)
+        return self.measured(run, self.metric(self.word(e, "by"), context, e), data)
+
+    def word(self, e: syntax.Call, word: str) -> Expression | None:
+        """What stands after a context word."""
+        return next((c.value for c in e.clauses if c.word == word), None)
+
+    def context(
+        self, e: syntax.Call, env: Environment, first: Callable[[Environment], object]
+    ) -> tuple[Context, Data]:
+        """What the words at a call settle; the mistakes that `first` finds come before theirs."""
+        ev = self.ev
         words = {c.word: c.value for c in e.clauses}
         model = self.model(words.get("with"), e, env)
         inner = replace(env, model=model)
-        ev.edges(e.arguments[0], inner)  # its own mistakes come first
+        first(inner)
         data = self.data(words.get("on"), e, inner)
         task = ev.definitions.task(data.task, e)
         free = ev.nodes(words["free"], inner) if "free" in words else Nodes(())
@@ -83,8 +96,9 @@ class RunBuilder:
             (unparse(words["free"]),) if "free" in words else (),
             inner,
         )
-        run = self.run(e.arguments[0], context)
-        metric = self.metric(words.get("by"), context, e)
+        return context, data
+
+    def measured(self, run: Run, metric: Metric, data: Data) -> Mean | Each:
         if data.each == "aggregate":
             return Each(Measurement(run, metric, data.rows))
         if data.each is not None:

@@ -57,6 +57,7 @@ NAMES: dict[str, Type] = {
 }
 FUNCTIONS: dict[str, tuple[tuple[Type, ...], Type]] = {
     "F": (("edges",), "number"),
+    "path_effect": (("nodes", "nodes"), "number"),
     "size": (("edges",), "number"),
     "edges": (("edges",), Many("edges")),
     "nodes": (("edges",), "nodes"),
@@ -73,6 +74,7 @@ FUNCTIONS: dict[str, tuple[tuple[Type, ...], Type]] = {
     "kl": (("edges", "position"), "metric"),
     "js": (("edges", "position"), "metric"),
     "loss": (("position",), "metric"),
+    "copies": (("nodes",), "metric"),
     "attention": (("nodes", "position", "position"), "metric"),
     **dict.fromkeys(("first", "last"), (("position",), "position")),
     **dict.fromkeys(("sqrt", "log", "exp"), (("number",), "number")),

@@ -15,6 +15,7 @@ from circuitlang.language.spec import (
     Constant,
     Constants,
     Each,
+    Independence,
     Mean,
     MemberShare,
     ModelReference,
@@ -135,7 +136,7 @@ class ExampleDomain:
     budget: int = 0
 
 
-Formulas = (Comparison, Within, Both, Quantified)
+Formulas = (Comparison, Within, Both, Quantified, Independence)
 Numbers = (Constant, Mean, Each, Operation, Aggregate)
 
 Value = (
@@ -161,6 +162,7 @@ Value = (
     | Within
     | Both
     | Quantified
+    | Independence
 )
 
 

@@ -25,6 +25,12 @@ def shape_from_config(config: Mapping[str, Any]) -> Shape:
         raise ValueError(f"config.json has no {error}") from error
     except (TypeError, ArithmeticError) as error:
         raise ValueError(f"config.json holds a value of the wrong type: {error}") from error
+    refuse_impossible(shape)
+    return shape
+
+
+def refuse_impossible(shape: Shape) -> None:
+    """Raises `ValueError` for sizes that no config.json can mean."""
     if min(shape.layers, shape.heads, shape.kv_heads, shape.d_head, shape.vocab) < 1:
         raise ValueError("config.json gives a size below 1")
     if shape.layers * (shape.heads + 1) > MOST_NODES or shape.layers > MOST_LAYERS:
@@ -34,7 +40,6 @@ def shape_from_config(config: Mapping[str, Any]) -> Shape:
         )
     if shape.heads % shape.kv_heads:
         raise ValueError(f"{shape.heads} heads cannot share {shape.kv_heads} key-value heads")
-    return shape
 
 
 REFUSED = {

@@ -44,7 +44,7 @@ def draw(
     `PromptTokenizer` without a file knows. `samples` and `seed` replace the task's own. The references depend on
     the task's seed alone. `steps` counts the work of several draws.
     """
-    found = Diagnostics()
+    found = Diagnostics(read=diagnostics.read)
     evaluator = Evaluator(task.scope, found, tokenizer.count, vocabulary, steps)
     drawing = _Drawing(task, tokenizer, bos, context, evaluator, found)
     try:

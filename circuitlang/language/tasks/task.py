@@ -43,7 +43,7 @@ def resolve_task(
 
     `names` are the spec's `let` names, for suggestions only; `steps` counts the work of all tasks.
     """
-    found = Diagnostics()
+    found = Diagnostics(read=diagnostics.read)
     task = _Resolution(statement, Scope(lookup, tuple(names)), found, steps).task()
     complete = statement.complete and not any(map(_is_misspelt_item, statement.items))
     for diagnostic in found.found:

@@ -35,17 +35,12 @@ CIRCUIT_ITEMS = ["live"]
 CONTEXT_WORDS = ["on", "under", "by", "with", "free", "over", "per"]
 METRIC_FUNCTIONS = (
     "logit", "logprob", "prob", "rank", "kl", "js", "loss", "attention", "indicator",
-    "lens_logit", "lens_logprob", "lens_prob", "lens_rank",
+    "dla", "copies", "lens_logit", "lens_logprob", "lens_prob", "lens_rank",
 )  # fmt: skip
-_DIRECT = "`direct(M, h)` is what a head writes to the logits, norm included"
 INSTEAD_OF_PROMPTS = "give each prompt a random other one: `F(C on x under donors(clean, 1))`"
 # What this version does not run, and what says something near it.
 LATER = {
     "pairs": INSTEAD_OF_PROMPTS,
-    "dla": _DIRECT,
-    "copies": "claim what the head looks at and writes: `attends(h, END, IO)`, `direct(M, h)`",
-    "path_effect": "`drop(M, A -> R)` takes out the edges alone; with the MLPs between, draw them",
-    "independence": "`agreement(M - C, d)` is the share of prompts within d of the model",
     "curve": 'claim of each circuit: `faithfulness(edges_from("scores.json", top = 200))`',
 }
 RESERVED = frozenset(

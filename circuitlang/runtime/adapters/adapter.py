@@ -240,10 +240,35 @@ class Adapter:
         """What the layer's MLP adds, from the residual stream it reads: both [..., d_model]."""
         return self.blocks[layer].mlp(x)
 
+    def scaled(self, part: Tensor, whole: Tensor) -> Tensor:
+        """What `part` of the last residual `whole` is in the final norm of it: [..., d_model].
+
+        Linear in `part`; what the norm makes of `whole` is this of `whole`, plus the norm's bias.
+        """
+        norm = self.final_norm
+        if isinstance(norm, RMSNorm):
+            scale = torch.rsqrt(whole.square().mean(-1, keepdim=True) + norm.eps)
+            return part * scale * norm.weight
+        if not isinstance(norm, torch.nn.LayerNorm):
+            raise TypeError(f"{type(norm).__name__} is no known norm")
+        scale = torch.rsqrt(whole.var(-1, unbiased=False, keepdim=True) + norm.eps)
+        return (part - part.mean(-1, keepdim=True)) * scale * norm.weight
+
+    def copied(self, head: int, layer: int, stream: Tensor) -> Tensor:
+        """What a head writes for a token that it attends to alone, from the stream after block 0
+        in the norm of block 1: both [..., d_model]."""
+        group = head // (self.heads // self.kv_heads)
+        value = self.value(layer, (group,), self.attention_norm(1, stream))[..., 0, :]
+        return value @ self.output_weight(layer)[head]
+
+    def direct(self, x: Tensor, tokens: Tensor | None = None) -> Tensor:
+        """`x` times the unembedding, like `logits` without norm and soft-cap."""
+        rows = self.unembedding if tokens is None else self.unembedding.index_select(0, tokens)
+        return functional.linear(x, rows)
+
     def logits(self, x: Tensor, tokens: Tensor | None = None) -> Tensor:
         """Logits [..., vocab] from the last residual stream; [..., len(tokens)] of some ids."""
-        rows = self.unembedding if tokens is None else self.unembedding.index_select(0, tokens)
-        logits = functional.linear(self.final_norm(x), rows)
+        logits = self.direct(self.final_norm(x), tokens)
         if self.logit_softcap is not None:
             logits.div_(self.logit_softcap).tanh_().mul_(self.logit_softcap)
         return logits
