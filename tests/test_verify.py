@@ -80,8 +80,8 @@ def test_nothing_is_taken_from_the_store(locked: Path, monkeypatch: Any) -> None
     executed: list[int] = []
     whole = measuring.measure_all
 
-    def counted(*arguments: Any) -> Any:
-        found = whole(*arguments)
+    def counted(*arguments: Any, **named: Any) -> Any:
+        found = whole(*arguments, **named)
         executed.append(found.executed)
         return found
 

@@ -35,6 +35,11 @@ class Result:
     kept: int
     keys: frozenset[bytes]
 
+    @property
+    def found(self) -> tuple[object, ...]:
+        """What another check may find again."""
+        return self.meaning, self.keys, self.document.claims, self.document.reports
+
 
 def name_of(store: Database, spec: Path) -> str:
     """The spec's path from the store's folder, so that both can be moved together."""
@@ -45,11 +50,16 @@ def name_of(store: Database, spec: Path) -> str:
 def keep_result(
     store: Database, spec: Path, document: CheckDocument, meaning: str, keys: Iterable[bytes]
 ) -> None:
-    """Replaces what is stored of an earlier check of the spec."""
+    """Replaces what is stored of an earlier check of the spec, unless that found the same."""
+    used = frozenset(keys)
+    before = last_result(store, spec)
+    found = (meaning, used, document.claims, document.reports)
+    if before is not None and found == before.found:
+        return
     text = json.dumps([meaning, document.model_dump_json(by_alias=True)])
-    result, used = zlib.compress(text.encode()), b"".join(sorted(keys))
+    result, joined = zlib.compress(text.encode()), b"".join(sorted(used))
     name, kept = name_of(store, spec), int(time.time())
-    row = (name, result, used, kept, _seal(name, result, used, kept))
+    row = (name, result, joined, kept, _seal(name, result, joined, kept))
     store.change([(KEEP, row)])
 
 

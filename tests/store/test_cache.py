@@ -218,3 +218,9 @@ def test_parts_of_whole_runs_are_dropped(spec: Path) -> None:
     store.execute("UPDATE OR REPLACE parts SET key = (SELECT key FROM runs)")
     assert cache("prune", spec, "--older-than", "1d")["parts"] > 0
     assert rows(spec, "parts") == 0
+
+
+def test_a_check_that_finds_the_same_writes_nothing(spec: Path) -> None:
+    before = (spec.parent / ".circ" / FILE).read_bytes()
+    assert counts(check(spec)) == (0, RUNS)
+    assert (spec.parent / ".circ" / FILE).read_bytes() == before
