@@ -75,6 +75,12 @@ class Options:
     dtype: str | None = None
 
     @property
+    def decides_spec(self) -> bool:
+        """Whether what is decided is the whole spec, as it is written."""
+        own = (self.samples, self.seed, self.dtype) == (None, None, None)
+        return own and not self.claims and not self.quick
+
+    @property
     def sample_size(self) -> int | None:
         return QUICK_SAMPLE if self.quick and self.samples is None else self.samples
 
