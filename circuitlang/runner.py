@@ -6,6 +6,7 @@ Takes batches and fills in what they lack. A model is loaded when the first run 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -61,7 +62,15 @@ class Runner:
         resolved = self.front.resolved
         assert resolved is not None
         reference, folder = resolved.spec.models[name], resolved.source.folder
-        model = load(reference, folder, self.options.device, self.progress.stage)
+        device, kept = self.options.device, self.options.models
+        found = resolved.found[name]
+        key = replace(reference, name=""), found.folder, found.commit, device
+        if kept is not None and key in kept:
+            model = replace(kept[key], reference=reference)
+        else:
+            model = load(reference, folder, device, self.progress.stage)
+        if kept is not None:
+            kept[key] = model
         if model.adapter is None:
             self.front.diagnostics.note(
                 "CL602",
