@@ -181,10 +181,10 @@ def test_prune_all(spec: Path) -> None:
 
 def test_prune_keeps_what_specs_use(spec: Path) -> None:
     form = cache("prune", spec, "--keep", spec)
-    assert (form["results"], form["parts"]) == (1, 3)
-    assert form["runs"] == 1
+    assert (form["results"], form["parts"]) == (1, 6)  # two metrics in three chunks
+    assert form["runs"] == 2
     assert counts(check(spec)) == (0, RUNS)
-    assert counts(check(spec.parent / "other.circ")) == (1, RUNS - 1)
+    assert counts(check(spec.parent / "other.circ")) == (2, RUNS - 2)  # M too, for the KL from it
     assert cache("verify", spec)["damaged"] == 0
 
 
