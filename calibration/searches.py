@@ -13,7 +13,7 @@ from circuitlang.language.formulas.values import Located, Nodes
 from circuitlang.language.graph.architecture import Node
 from circuitlang.language.prompt import Prompt, PromptSet
 from circuitlang.language.spec import Formula, Quantified, Search
-from circuitlang.search import halves, restricted, with_members
+from circuitlang.measurement.search import halves, restricted, with_members
 
 PARTS = 12
 

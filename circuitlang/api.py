@@ -10,17 +10,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from circuitlang import pipeline
-from circuitlang.batch import Checked
 from circuitlang.front import Front, Options, Silent, draw_prompts, fetched_front, resolve_file
 from circuitlang.language.diagnostics import Diagnostic, Diagnostics
 from circuitlang.language.prompt import Prompt, PromptSet
 from circuitlang.language.resolve import resolve_expression
 from circuitlang.language.source import Span
 from circuitlang.language.spec import Mean, Metric, Run
+from circuitlang.measurement.batch import Checked
+from circuitlang.measurement.runner import Runner
 from circuitlang.report.diagnostics import render
 from circuitlang.report.document import CheckDocument
 from circuitlang.report.outcome import document
-from circuitlang.runner import Runner
 
 if TYPE_CHECKING:
     from torch import Tensor

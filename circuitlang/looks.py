@@ -24,10 +24,10 @@ from circuitlang.judgement.decide import LEVEL, judge
 from circuitlang.judgement.verdict import FAILS, HOLDS, ClaimResult
 from circuitlang.language.prompt import PromptSet
 from circuitlang.language.spec import Claim
-from circuitlang.measured import Asked, Measured, larger_noise, preconditions, sample_of
-from circuitlang.measuring import measure_all, needed_runs
-from circuitlang.runner import ModelProblems, Runner
-from circuitlang.search import rows_of
+from circuitlang.measurement.measured import Asked, Measured, larger_noise, preconditions, sample_of
+from circuitlang.measurement.measuring import measure_all, needed_runs
+from circuitlang.measurement.runner import ModelProblems, Runner
+from circuitlang.measurement.search import rows_of
 
 FIRST = 64
 

@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from circuitlang.batch import requests_of
 from circuitlang.compiler.collect import Needed, expand_examples
 from circuitlang.compiler.show import chunk_text, runs_text, values_text
 from circuitlang.front import (
@@ -39,9 +38,10 @@ from circuitlang.language.prompt import PromptSet
 from circuitlang.language.resolve import load
 from circuitlang.language.spec import Claim, ReportItem
 from circuitlang.language.text.parse import parse
-from circuitlang.measured import Measured, held_out, preconditions, sample_of, together
-from circuitlang.measuring import measured_front, needed_runs
-from circuitlang.runner import Runner
+from circuitlang.measurement.batch import requests_of
+from circuitlang.measurement.measured import Measured, held_out, preconditions, sample_of, together
+from circuitlang.measurement.measuring import measured_front, needed_runs
+from circuitlang.measurement.runner import Runner
 
 if TYPE_CHECKING:
     from circuitlang.compiler.cost import Cost, Work
@@ -118,8 +118,8 @@ def check(path: Path, options: Options, progress: Progress) -> Outcome:
 def _keep(outcome: Outcome, options: Options) -> None:
     """Stores what a check came to, for `circ list`."""
     from circuitlang.locks.facts import facts_of
+    from circuitlang.measurement.runner import open_store
     from circuitlang.report.outcome import document
-    from circuitlang.runner import open_store
     from circuitlang.store.results import keep_result
 
     assert outcome.measured is not None
@@ -150,9 +150,9 @@ def _at_once(
     measured = measured_front(front, options, progress)
     if measured is None:
         return None
-    from circuitlang.falsify import refuted
     from circuitlang.judgement.decide import estimate_report, judge
     from circuitlang.judgement.estimator import Estimator
+    from circuitlang.measurement.falsify import refuted
 
     progress.stage("deciding")
     forms = [form for form, _ in front.asked]

@@ -18,11 +18,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from circuitlang.api import LoadedSpec, SpecError, prepared
-from circuitlang.falsify import strategy
 from circuitlang.front import Options, inputs_of, pairs_used
 from circuitlang.language.diagnostics import Diagnostics, suggestion
 from circuitlang.language.prompt import Prompt
 from circuitlang.language.resolve import labels_of
+from circuitlang.measurement.falsify import strategy
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy

@@ -13,9 +13,9 @@ from hypothesis.errors import HypothesisException
 
 import circuitlang
 from circuitlang import pipeline, strategies
-from circuitlang.falsify import drawn, strategy
 from circuitlang.front import inputs_of
 from circuitlang.language.tasks.inputs import Input
+from circuitlang.measurement.falsify import drawn, strategy
 from circuitlang.report.outcome import document
 from circuitlang.report.terminal import counterexample_line
 

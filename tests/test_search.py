@@ -12,8 +12,8 @@ from circuitlang import pipeline
 from circuitlang.judgement.sample import Sample
 from circuitlang.language.prompt import Prompt, PromptSet
 from circuitlang.language.spec import Comparison, Constant, Quantified, Search
+from circuitlang.measurement.search import halves, restricted, with_members
 from circuitlang.report.outcome import document
-from circuitlang.search import halves, restricted, with_members
 
 EDGES = Path(__file__).parent.parent / "specs" / "toy" / "edges.circ"
 

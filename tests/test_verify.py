@@ -75,7 +75,7 @@ def test_a_fresh_check_confirms_a_lock(locked: Path) -> None:
 
 
 def test_nothing_is_taken_from_the_store(locked: Path, monkeypatch: Any) -> None:
-    from circuitlang import measuring
+    from circuitlang.measurement import measuring
 
     executed: list[int] = []
     whole = measuring.measure_all

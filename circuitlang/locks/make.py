@@ -102,8 +102,8 @@ def preregistered(front: Front, spec: Path, options: Options) -> Lock:
 def _stored_runs(front: Front, options: Options) -> tuple[int, int]:
     """How many of the runs that the spec needs are stored, and how many it needs."""
     from circuitlang.front import Silent
-    from circuitlang.measuring import needed_runs
-    from circuitlang.runner import Runner
+    from circuitlang.measurement.measuring import needed_runs
+    from circuitlang.measurement.runner import Runner
 
     counts = {task: len(drawn.prompts) for (task, _), drawn in front.prompts.items()}
     needed = needed_runs(front, (expand_examples(form, counts) for form, _ in front.asked))

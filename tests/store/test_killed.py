@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from circuitlang import unfinished
+from circuitlang.measurement import unfinished
 from circuitlang.runtime.results import Results
 from circuitlang.store import FILE
 from tests.test_cli import SPEC, invoke
@@ -25,7 +25,7 @@ report means: F(wide under mean(strangers))
 """
 KILLED = """
 import os, signal, sys
-from circuitlang import unfinished
+from circuitlang.measurement import unfinished
 from circuitlang.cli import app
 unfinished.SHARE = 0
 add, chunks = unfinished.Unfinished.add, 0

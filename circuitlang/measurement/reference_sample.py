@@ -10,10 +10,10 @@ from itertools import chain, zip_longest
 import numpy as np
 import numpy.typing as npt
 
-from circuitlang.batch import Batch
 from circuitlang.language.spec import Run
-from circuitlang.measured import Comparison, Difference
-from circuitlang.runner import Runner
+from circuitlang.measurement.batch import Batch
+from circuitlang.measurement.measured import Comparison, Difference
+from circuitlang.measurement.runner import Runner
 
 SAMPLED_RUNS = 8
 SAMPLED_PROMPTS = 8

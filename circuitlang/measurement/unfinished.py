@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from circuitlang.batch import Asked, Batch, Checked, executed
+from circuitlang.measurement.batch import Asked, Batch, Checked, executed
 from circuitlang.store import Part, Record, Store
 
 SHARE = 50

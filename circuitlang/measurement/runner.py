@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from circuitlang.batch import Batch, Checked, requests_of
 from circuitlang.compiler.collect import Needed, Requests, all_runs
 from circuitlang.compiler.draws import per_draw
 from circuitlang.content import model_content
@@ -19,6 +18,7 @@ from circuitlang.front import Front, Options, Progress, model_span
 from circuitlang.language.diagnostics import Reject
 from circuitlang.language.models.find import Found
 from circuitlang.language.prompt import PromptSet
+from circuitlang.measurement.batch import Batch, Checked, requests_of
 from circuitlang.store import FOLDER, Invariant, Store
 from circuitlang.store.database import NOT_READ
 
@@ -66,7 +66,7 @@ class Runner:
         found = resolved.found[name]
         key = replace(reference, name=""), found.folder, found.commit, device
         if kept is not None and key in kept:
-            model = replace(kept[key], reference=reference)
+            model: LoadedModel = replace(kept[key], reference=reference)
         else:
             model = load(reference, folder, device, self.progress.stage)
         if kept is not None:
@@ -122,8 +122,8 @@ class Runner:
     def _execute(
         self, batch: Batch, missing: Requests, checked: Checked | None, keep: bool
     ) -> None:
+        from circuitlang.measurement.unfinished import Unfinished
         from circuitlang.runtime.measure import measure
-        from circuitlang.unfinished import Unfinished
 
         show = None
         if checked is None:

@@ -13,7 +13,7 @@ from circuitlang.language.resolve import Resolved
 from circuitlang.language.spec import Metric, ModelReference, Run, TokenScore
 
 if TYPE_CHECKING:
-    from circuitlang.falsify import Hunt
+    from circuitlang.measurement.falsify import Hunt
     from circuitlang.store import Invariant
 
 Asked = tuple[Run, Metric]
@@ -107,7 +107,7 @@ def together(early: Measured, late: Measured) -> Measured:
 
 def held_out(measured: Measured, sample: Any) -> Any:
     """The prompts that no search has seen; None where nothing was searched."""
-    from circuitlang.search import restricted
+    from circuitlang.measurement.search import restricted
 
     return restricted(sample, measured.held_out) if measured.held_out else None
 

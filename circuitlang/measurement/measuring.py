@@ -11,7 +11,6 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from circuitlang.batch import Batch, Checked
 from circuitlang.compiler.collect import (
     Needed,
     all_runs,
@@ -24,11 +23,12 @@ from circuitlang.compiler.draws import per_draw
 from circuitlang.front import Front, Options, Progress, inputs_of, pairs_used
 from circuitlang.language.prompt import Prompt, PromptSet
 from circuitlang.language.spec import Metric, Run
-from circuitlang.measured import Asked, Comparison, Measured, UsedModel, sample_of
-from circuitlang.runner import ModelProblems, Runner
+from circuitlang.measurement.batch import Batch, Checked
+from circuitlang.measurement.measured import Asked, Comparison, Measured, UsedModel, sample_of
+from circuitlang.measurement.runner import ModelProblems, Runner
 
 if TYPE_CHECKING:
-    from circuitlang.falsify import Hunt
+    from circuitlang.measurement.falsify import Hunt
     from circuitlang.store import Invariant
 
 
@@ -79,7 +79,7 @@ def measure_all(
     executed = {run for _, missing in left for run in all_runs(missing)}
     again: dict[Batch, list[Run]] = {}
     if against_reference:
-        from circuitlang.reference_sample import compared, sampled_runs
+        from circuitlang.measurement.reference_sample import compared, sampled_runs
 
         again = sampled_runs(batches, runner.options.seed or 0)
     runner.load(batch.model.name for batch in (*(batch for batch, _ in left), *again))
@@ -128,7 +128,7 @@ def _found_members(runner: Runner) -> tuple[dict[str, list[int]], int]:
     front = runner.front
     if not any(has_search(form) for form, _ in front.asked):
         return {}, 0
-    from circuitlang.search import halves, rows_of, tasks_searched, with_members
+    from circuitlang.measurement.search import halves, rows_of, tasks_searched, with_members
 
     forms = [form for form, _ in front.asked]
     searched = tasks_searched(forms)
@@ -157,9 +157,9 @@ def _hunts(
 
     `written` are the formulas before they were expanded.
     """
-    from circuitlang.falsify import hunt, is_hunted, worst_first
     from circuitlang.judgement.decide import node_of
     from circuitlang.judgement.estimator import Estimator
+    from circuitlang.measurement.falsify import hunt, is_hunted, worst_first
 
     front, seed = runner.front, runner.options.seed
     hunted = [(w, e) for (w, _), (e, _) in zip(written, front.asked, strict=True) if is_hunted(w)]
