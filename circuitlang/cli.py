@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from circuitlang.commands import deciding, diff, exchange, locking, text
+from circuitlang.commands import deciding, diff, exchange, locking, reporting, text
 
 INTERRUPTED = 130
 
@@ -29,6 +29,7 @@ app.command()(text.fmt)
 app.command()(diff.diff)
 app.command()(text.show)
 app.command()(deciding.plan)
+app.command()(reporting.report)
 app.command()(exchange.convert)
 app.command()(exchange.export)
 app.command()(text.explain)

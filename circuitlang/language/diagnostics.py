@@ -113,6 +113,8 @@ TITLES = {
     "CL719": "an option that a lock does not go with",
     "CL720": "a lock of other versions",
     "CL721": "a lock without results",
+    "CL741": "a report that cannot be written",
+    "CL742": "a figure of nothing",
     "CL901": "a defect of this tool",
 }
 

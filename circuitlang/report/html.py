@@ -10,7 +10,14 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from circuitlang.report.document import CheckDocument, ClaimForm, ReportForm
-from circuitlang.report.terminal import decimals_for, explanation, interval, number, summary
+from circuitlang.report.terminal import (
+    decimals_for,
+    explanation,
+    interval,
+    number,
+    report_decimals,
+    summary,
+)
 
 # White on a colour of its own reads the same on any page.
 _BADGE = "color:#fff;border-radius:3px;padding:0 .4em;white-space:nowrap;background:"
@@ -75,7 +82,7 @@ def _claim(claim: ClaimForm) -> list[str]:
 
 
 def _report(report: ReportForm) -> str:
-    decimals = decimals_for(report.value, report.low, report.high)
+    decimals = report_decimals(report)
     numbers = (
         number(report.value, decimals),
         interval(report.low, report.high, decimals),

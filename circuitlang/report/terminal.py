@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,6 +17,7 @@ from circuitlang.report.document import (
     CheckDocument,
     ClaimForm,
     PreregisteredForm,
+    ReportForm,
 )
 
 _STYLE = {
@@ -73,7 +75,8 @@ def print_document(document: CheckDocument, console: Console, per_example: bool 
     for found in document.preconditions:
         if not found.passed:
             console.print(f"[bold magenta]{found.code}[/] {found.title}: {escape(found.detail)}")
-    _facts(document, console)
+    for line in facts(document):
+        console.print(Text(line, style="dim"))
     console.print(summary(document))
 
 
@@ -91,17 +94,17 @@ def _claims(document: CheckDocument) -> Table:
         decimals = decimals_for(claim.value, claim.low, claim.high)
         table.add_row(
             claim.name if claim.kind == "claim" else f"assume {claim.name}",
-            _verdict(claim),
+            verdict_text(claim),
             number(claim.value, decimals),
             Text(interval(claim.low, claim.high, decimals)),
             Text(claim.threshold),
             str(claim.n or ""),
-            _method(claim),
+            method_of(claim),
         )
     return table
 
 
-def _method(claim: ClaimForm) -> str:
+def method_of(claim: ClaimForm) -> str:
     """`exact` numbers need no method; of a quantifier over prompts, how many it looked at."""
     if claim.n == 1 and claim.member_count > 1:
         return f"each of {claim.member_count} prompts"
@@ -112,7 +115,7 @@ def _method(claim: ClaimForm) -> str:
     )
 
 
-def _verdict(claim: ClaimForm) -> Text:
+def verdict_text(claim: ClaimForm) -> Text:
     text = Text(claim.verdict, style=_STYLE[claim.verdict])
     if claim.expected:
         style = "green" if claim.ok else "red"
@@ -164,10 +167,10 @@ def claim_text(claim: ClaimForm) -> str:
         ("interval", "" if claim.value is None else ends),
         ("threshold", claim.threshold),
         ("n", str(claim.n or "")),
-        ("by", _method(claim)),
+        ("by", method_of(claim)),
     ]
     row = ", ".join(f"{heading} {cell}" for heading, cell in cells if cell)
-    text = f"{claim.name}: {_verdict(claim).plain}" + (f"; {row}" if row else "")
+    text = f"{claim.name}: {verdict_text(claim).plain}" + (f"; {row}" if row else "")
     said = explanation(claim)
     return f"{text}\n  {said}" if said else text
 
@@ -183,13 +186,18 @@ def _reports(document: CheckDocument) -> Table:
     for heading in ("name", "of", "value", "interval", "n", "by"):
         table.add_column(heading)
     for r in document.reports:
-        decimals = decimals_for(r.value, r.low, r.high)
-        if not r.n and r.value is not None and r.value == round(r.value):
-            decimals = 0
+        decimals = report_decimals(r)
         value, ends = number(r.value, decimals), interval(r.low, r.high, decimals)
         cells = (r.name, r.label, value, ends, str(r.n or ""), r.method)
         table.add_row(*map(Text, cells))
     return table
+
+
+def report_decimals(report: ReportForm) -> int | None:
+    """As `decimals_for`; a count has none."""
+    if not report.n and report.value is not None and report.value == round(report.value):
+        return 0
+    return decimals_for(report.value, report.low, report.high)
 
 
 def print_evaluation(document: CheckDocument, console: Console, per_example: bool) -> None:
@@ -224,23 +232,24 @@ def _per_example(document: CheckDocument) -> Table:
     return table
 
 
-def _facts(document: CheckDocument, console: Console) -> None:
+def facts(document: CheckDocument) -> Iterator[str]:
+    """The models, the runs and what confirmed them, a line each."""
     for model in document.models:
-        console.print(
-            f"[dim]{escape(model.title)}: {model.edges:,} edges, {model.dtype} on {model.device}, "
-            f"BOS {'yes' if model.bos else 'no'}; {model.note}[/]"
+        yield (
+            f"{model.title}: {model.edges:,} edges, {model.dtype} on {model.device}, "
+            f"BOS {'yes' if model.bos else 'no'}; {model.note}"
         )
     worst = max((i.deviation for i in document.invariants), default=None)
     if worst is not None:
         noise = max(document.noise.values(), default=0.0)
-        console.print(
-            f"[dim]{_runs(document)} in {document.seconds:.1f} s; {len(document.invariants)} invariants "
-            f"hold to {worst:.1e} of the largest logit; numeric noise of a metric at most {noise:.1e}[/]"
+        yield (
+            f"{_runs(document)} in {document.seconds:.1f} s; {len(document.invariants)} invariants "
+            f"hold to {worst:.1e} of the largest logit; numeric noise of a metric at most {noise:.1e}"
         )
     if document.against_reference is not None:
-        console.print(_against_reference(document.against_reference))
+        yield _against_reference(document.against_reference)
     if document.preregistered is not None:
-        console.print(Text(preregistered(document.preregistered), style="dim"))
+        yield preregistered(document.preregistered)
 
 
 def _against_reference(found: AgainstReferenceForm) -> str:
@@ -248,8 +257,8 @@ def _against_reference(found: AgainstReferenceForm) -> str:
     worst = max(found.differences, key=lambda one: one.relative or one.largest)
     share = "" if worst.relative is None else f" ({worst.relative:.1e} of its largest value)"
     return (
-        f"[dim]{found.runs} runs on {found.prompts} prompts again with the reference executor: "
-        f"the largest difference is {worst.largest:.1e} in {escape(worst.by)}{share}[/]"
+        f"{found.runs} runs on {found.prompts} prompts again with the reference executor: "
+        f"the largest difference is {worst.largest:.1e} in {worst.by}{share}"
     )
 
 

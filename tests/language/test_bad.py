@@ -48,6 +48,8 @@ ELSEWHERE = {
     "CL719": ("a lock of a quick check", "test_locks.py"),
     "CL720": ("a lock of another torch", "test_locks.py"),
     "CL721": ("a table from a lock without results", "test_locks.py"),
+    "CL741": ("a folder in the way of a report", "test_report.py"),
+    "CL742": ("a figure of a spec without edges", "test_report.py"),
     "CL901": ("a defect of the tool itself", "test_explain.py"),
 }
 # Found after the language's own stages; the sentence itself says what to do.

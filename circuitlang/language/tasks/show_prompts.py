@@ -26,7 +26,7 @@ def show_prompts(
     it and, for each corruption, the token that takes its place, marked where it differs.
     """
     width = max(width, LEAST_WIDTH)
-    chosen = _first_of_each_template(prompts, limit)
+    chosen = first_of_each_template(prompts, limit)
     blocks = [_headline(prompts)]
     blocks += [_block(prompt, tokenizer, width) for prompt in chosen]
     if len(chosen) < len(prompts.prompts):
@@ -34,7 +34,7 @@ def show_prompts(
     return "\n\n".join(blocks) + "\n"
 
 
-def _first_of_each_template(prompts: PromptSet, limit: int) -> list[Prompt]:
+def first_of_each_template(prompts: PromptSet, limit: int) -> list[Prompt]:
     share = max(1, limit // len(prompts.templates))
     seen: Counter[str] = Counter()
     chosen = []
@@ -72,56 +72,68 @@ def _block(prompt: Prompt, tokenizer: PromptTokenizer, width: int) -> str:
 
 
 @dataclass(frozen=True)
-class _Mark:
-    """A text under the tokens `start` up to `stop`."""
+class Mark:
+    """A text under the tokens `start` up to `stop`; `changed` by a corruption or not."""
 
     start: int
     stop: int
     text: str
+    changed: bool = False
 
 
 @dataclass(frozen=True)
-class _Row:
+class Row:
     name: str
-    marks: tuple[_Mark, ...]
+    marks: tuple[Mark, ...]
 
 
-def _rows(prompt: Prompt, tokenizer: PromptTokenizer, widest: int) -> Iterator[_Row]:
-    def tokens(name: str, ids: Sequence[int]) -> _Row:
+def prompt_rows(prompt: Prompt, tokenizer: PromptTokenizer, widest: int) -> Iterator[Row]:
+    """Positions, clean tokens, labels, and the tokens of each corruption, cut to `widest` columns."""
+
+    def tokens(name: str, ids: Sequence[int]) -> Row:
         return _cells(name, (_cut(_visible(text), widest) for text in tokenizer.describe(ids)))
 
     yield _cells("position", map(str, range(len(prompt.tokens))))
     yield tokens("clean", prompt.tokens)
     yield from _label_rows(prompt)
     for name, ids in prompt.corrupted.items():
-        row = tokens(name, ids)
-        yield row
-        changed = (
-            replace(mark, text="^" * _columns(mark.text))
-            for mark in row.marks
-            if ids[mark.start] != prompt.tokens[mark.start]
+        marks = tokens(name, ids).marks
+        yield Row(
+            name,
+            tuple(
+                replace(mark, changed=ids[mark.start] != prompt.tokens[mark.start])
+                for mark in marks
+            ),
         )
-        yield _Row("", tuple(changed))
 
 
-def _cells(name: str, texts: Iterable[str]) -> _Row:
-    return _Row(name, tuple(_Mark(i, i + 1, text) for i, text in enumerate(texts)))
+def _changes(row: Row) -> Iterator[Row]:
+    """A row that marks what is changed in the one above it."""
+    changed = tuple(
+        replace(mark, text="^" * _columns(mark.text)) for mark in row.marks if mark.changed
+    )
+    if changed:
+        yield Row("", changed)
 
 
-def _label_rows(prompt: Prompt) -> Iterator[_Row]:
+def _cells(name: str, texts: Iterable[str]) -> Row:
+    return Row(name, tuple(Mark(i, i + 1, text) for i, text in enumerate(texts)))
+
+
+def _label_rows(prompt: Prompt) -> Iterator[Row]:
     """As many rows as labels overlap; labels of the same tokens stand together."""
     last = len(prompt.tokens) - 1
     names: dict[tuple[int, int], list[str]] = {}
     for label, span in {**prompt.spans, END: (last, last + 1)}.items():
         names.setdefault(span, []).append(label)
-    waiting = [_Mark(*span, "/".join(found)) for span, found in sorted(names.items())]
+    waiting = [Mark(*span, "/".join(found)) for span, found in sorted(names.items())]
     title = "labels"
     while waiting:
-        placed: list[_Mark] = []
+        placed: list[Mark] = []
         for mark in waiting:
             if not placed or mark.start >= placed[-1].stop:
                 placed.append(mark)
-        yield _Row(title, tuple(placed))
+        yield Row(title, tuple(placed))
         waiting = [mark for mark in waiting if mark not in placed]
         title = ""
 
@@ -132,7 +144,11 @@ def _label_rows(prompt: Prompt) -> Iterator[_Row]:
 def _strips(prompt: Prompt, tokenizer: PromptTokenizer, width: int) -> Iterator[str]:
     """The table, broken into strips of columns that fit `width`."""
     head = min(max(map(_columns, ["position", *prompt.corrupted])), width // 3)
-    rows = list(_rows(prompt, tokenizer, width - head - GAP))
+    rows = [
+        row
+        for found in prompt_rows(prompt, tokenizer, width - head - GAP)
+        for row in (found, *_changes(found))
+    ]
     widths = _widths(rows, len(prompt.tokens))
     start = 0
     while start < len(widths):
@@ -148,7 +164,7 @@ def _strips(prompt: Prompt, tokenizer: PromptTokenizer, width: int) -> Iterator[
         start = stop
 
 
-def _widths(rows: Iterable[_Row], count: int) -> list[int]:
+def _widths(rows: Iterable[Row], count: int) -> list[int]:
     """Of each token's column. What stands under several tokens is shared out among them."""
     widths = [1] * count
     for row in rows:
@@ -159,7 +175,7 @@ def _widths(rows: Iterable[_Row], count: int) -> list[int]:
     return widths
 
 
-def _line(row: _Row, widths: Sequence[int], start: int, stop: int) -> str:
+def _line(row: Row, widths: Sequence[int], start: int, stop: int) -> str:
     """The columns `start` up to `stop` of one row; empty where nothing stands."""
     line = ""
     for mark in row.marks:
