@@ -68,17 +68,15 @@ _GREEK = re.compile(r"GREEK (SMALL|CAPITAL) LETTER (\w+)")
 def declarations(text: str) -> str:
     """What pdfLaTeX prints for the characters of a text, where no package says it already.
 
-    A character that has no name in plain LaTeX is printed as its number.
+    A character that has no name in plain LaTeX is printed as its number. It is what
+    `\\DeclareUnicodeCharacter` does, which may stand in the preamble only.
     """
-    found = sorted({c for c in text if ord(c) > LAST_KNOWN})
-    if not found:
-        return ""
-    lines = [
+    return "".join(
         rf"\expandafter\ifx\csname u8:\detokenize{{{c}}}\endcsname\relax"
-        rf"\DeclareUnicodeCharacter{{{ord(c):04X}}}{{{_in_latex(c)}}}\fi"
-        for c in found
-    ]
-    return "\n".join([r"\ifdefined\DeclareUnicodeCharacter", *lines, r"\fi"]) + "\n"
+        rf"\expandafter\gdef\csname u8:\detokenize{{{c}}}\endcsname{{{_in_latex(c)}}}\fi"
+        "\n"
+        for c in sorted({c for c in text if ord(c) > LAST_KNOWN})
+    )
 
 
 def _in_latex(c: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 from pygments import highlight
 from pygments.formatters import LatexFormatter
@@ -18,7 +19,8 @@ from circuitlang.report.paper.tikz import tikz
 from circuitlang.report.terminal import summary
 
 ENDS_MINTED = re.compile(r"\\end\s*\{\s*minted\s*\}")
-LONGEST_TABLE = 25
+# Of a table: lines, and characters in a line of its first column.
+LONGEST, CHARACTERS = 50, 34
 _NUMBER = r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?%?"
 _COMPARED = re.compile(rf"(>=|<=|==|!=|>|<) ?({_NUMBER})")
 _WITHIN = re.compile(rf"in ({_NUMBER})\.\.({_NUMBER})")
@@ -35,7 +37,7 @@ def latex(
     standalone: bool = False,
 ) -> str:
     """What `\\input` takes, or a document. With `minted` the spec must not match `ENDS_MINTED`."""
-    packages = _packages(document, figure, minted)
+    packages = _packages(figure, minted)
     parts = [*_tables(document), *_drawn(figure), _listing(document, source, minted)]
     body = "\n".join(parts)
     if not standalone:
@@ -47,6 +49,7 @@ def latex(
         r"\documentclass{article}",
         r"\usepackage[margin=2.5cm]{geometry}",
         *packages,
+        r"\IfFileExists{lmodern.sty}{\usepackage{lmodern}}{}",
         r"\usepackage[hidelinks]{hyperref}",
         rf"\title{{{escape(document.heading or named(document))}}}",
         rf"\author{{{authors}}}",
@@ -59,14 +62,12 @@ def latex(
     return text.replace(r"\title{", declarations(text) + r"\title{", 1)
 
 
-def _packages(document: CheckDocument, figure: Figure | None, minted: bool) -> list[str]:
-    tables = ["array", "booktabs", "tabularx"]
-    tables += ["xltabular"] if len(document.claims) > LONGEST_TABLE else []
+def _packages(figure: Figure | None, minted: bool) -> list[str]:
     drawn = ["graphicx", "tikz"] if figure is not None else []
     return [
         r"\usepackage[T1]{fontenc}",
         r"\usepackage{textcomp}",
-        rf"\usepackage{{{','.join([*tables, *drawn])}}}",
+        rf"\usepackage{{{','.join(['array', 'booktabs', 'tabularx', *drawn])}}}",
         r"\usepackage{minted}" if minted else r"\usepackage{fvextra,xcolor}",
     ]
 
@@ -74,27 +75,35 @@ def _packages(document: CheckDocument, figure: Figure | None, minted: bool) -> l
 def _references(document: CheckDocument) -> Iterator[str]:
     named_in = [*([f"doi:{document.doi}"] if document.doi else []), *document.papers]
     if named_in:
-        yield rf"\noindent {'; '.join(map(escape, named_in))}."
+        yield rf"\noindent\begingroup\raggedright {'; '.join(map(escape, named_in))}.\par\endgroup"
 
 
 # ---------------------------------------------------------------- tables
+
+
+@dataclass(frozen=True)
+class _Form:
+    """Of a table: `columns` as tabularx has them, and what stands above the rows."""
+
+    columns: str
+    heads: tuple[str, ...]
+    caption: str
+    label: str
 
 
 def _tables(document: CheckDocument) -> Iterator[str]:
     name = escape(named(document))
     if document.claims:
         about = "; ".join(map(escape, provenance(document)))
-        caption = rf"The claims of \texttt{{{name}}}: {escape(summary(document).plain)} ({about})."
+        said = rf"The claims of \texttt{{{name}}}: {escape(summary(document).plain)} ({about})."
         heads = ("claim", "value", "interval", "threshold", "$n$", "verdict")
-        rows = (_claim(row) for row in claim_rows(document))
-        long = len(document.claims) > LONGEST_TABLE
-        yield _table("Xrllrl", heads, rows, caption, f"{document.spec}-claims", long)
+        form = _Form("Xrllrl", heads, said, f"{document.spec}-claims")
+        yield from _floats(form, claim_rows(document), _claim)
     if document.reports:
+        said = rf"Numbers that \texttt{{{name}}} reports and claims nothing about."
         heads = ("number", "of", "value", "interval", "$n$")
-        rows = (_report(row) for row in report_rows(document))
-        caption = rf"Numbers that \texttt{{{name}}} reports and claims nothing about."
-        long = len(document.reports) > LONGEST_TABLE
-        yield _table("Xlrlr", heads, rows, caption, f"{document.spec}-reported", long)
+        form = _Form("XXrlr", heads, said, f"{document.spec}-reported")
+        yield from _floats(form, report_rows(document), _report)
 
 
 def _claim(row: Row) -> list[str]:
@@ -115,42 +124,38 @@ def _report(row: Row) -> list[str]:
     return [name, of, _number(row.value), _interval(row.interval), row.n]
 
 
-def _table(
-    columns: str,
-    heads: Iterable[str],
-    rows: Iterable[list[str]],
-    caption: str,
-    label: str,
-    long: bool,
-) -> str:
-    columns = columns.replace("X", r">{\raggedright\arraybackslash}X")
-    said = rf"\caption{{{caption}}}\label{{tab:{_label(label)}}}"
-    top = ["\\toprule", " & ".join(heads) + r" \\", "\\midrule"]
-    body = [" & ".join(row) + r" \\" for row in rows]
-    if long:
-        lines = [
-            rf"{{\small\begin{{xltabular}}{{\linewidth}}{{@{{}}{columns}@{{}}}}",
-            said + r" \\",
-            *top,
-            r"\endfirsthead",
-            *top,
-            r"\endhead",
-            *body,
-            r"\bottomrule",
-            r"\end{xltabular}}",
-        ]
-    else:
-        lines = [
-            r"\begin{table}[htbp]",
-            r"\centering\small",
-            said,
-            rf"\begin{{tabularx}}{{\linewidth}}{{@{{}}{columns}@{{}}}}",
-            *top,
-            *body,
-            r"\bottomrule",
-            r"\end{tabularx}",
-            r"\end{table}",
-        ]
+def _floats(
+    form: _Form, rows: Iterable[Row], cells_of: Callable[[Row], list[str]]
+) -> Iterator[str]:
+    """Tables of about a page at most: no environment for longer ones stands in two columns."""
+    part: list[str] = []
+    lines, again = 0, ""
+    for row in rows:
+        taken = 1 + len(f"{row.name}: {row.says or row.written}") // CHARACTERS
+        if part and lines + taken > LONGEST:
+            yield _float(form, part, again)
+            part, lines, again = [], 0, " (continued)"
+        part.append(" & ".join(cells_of(row)) + r" \\")
+        lines += taken
+    yield _float(form, part, again)
+
+
+def _float(form: _Form, rows: list[str], again: str) -> str:
+    columns = form.columns.replace("X", r">{\raggedright\arraybackslash}X")
+    label = "" if again else rf"\label{{tab:{_label(form.label)}}}"
+    lines = [
+        r"\begin{table*}[htbp]",
+        r"\centering\small\setlength{\extrarowheight}{2pt}",
+        rf"\caption{{{form.caption}{again}}}{label}",
+        rf"\begin{{tabularx}}{{\linewidth}}{{@{{}}{columns}@{{}}}}",
+        r"\toprule",
+        " & ".join(form.heads) + r" \\",
+        r"\midrule",
+        *rows,
+        r"\bottomrule",
+        r"\end{tabularx}",
+        r"\end{table*}",
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -194,11 +199,11 @@ def _drawn(figure: Figure | None) -> Iterator[str]:
     note = f" {escape(figure.note)}" if figure.note else ""
     yield "\n".join(
         [
-            r"\begin{figure}[htbp]",
+            r"\begin{figure*}[htbp]",
             r"\centering",
             tikz(figure),
             rf"\caption{{{escape(figure.description)}.{note}}}\label{{fig:{_label(figure.name)}}}",
-            r"\end{figure}",
+            r"\end{figure*}",
             "",
         ]
     )
