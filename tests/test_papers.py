@@ -87,8 +87,9 @@ def test_settings_mean_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.circ").write_text(FIRST)
     assert invoke("lock", str(tmp_path / "a.circ"))[0] == 0
     shutil.copy(tmp_path / "a.circ", tmp_path / "b.circ")
-    changed = FIRST.replace('model "toy"', 'title "T"\nauthors "A; B"\ndoi "10.1/x"\nmodel "toy"')
-    assert "doi" in (changed := changed.replace("10.1/x", "10.1234/x"))
+    changed = FIRST.replace(
+        'model "toy"', 'title "T"\nauthors "A; B"\ndoi "10.1234/x"\nmodel "toy"'
+    )
     (tmp_path / "a.circ").write_text(changed)
     assert invoke("check", "--locked", str(tmp_path / "a.circ"))[0] == 0
     assert invoke("diff", str(tmp_path / "a.circ"), str(tmp_path / "b.circ"))[0] == 0

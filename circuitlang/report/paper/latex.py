@@ -63,7 +63,7 @@ def latex(
 
 
 def _packages(figure: Figure | None, minted: bool) -> list[str]:
-    drawn = ["graphicx", "tikz"] if figure is not None else []
+    drawn = ",graphicx,tikz" if figure is not None else ""
     return [
         r"\usepackage[T1]{fontenc}",
         r"\usepackage{textcomp}",
