@@ -67,7 +67,7 @@ def _packages(figure: Figure | None, minted: bool) -> list[str]:
     return [
         r"\usepackage[T1]{fontenc}",
         r"\usepackage{textcomp}",
-        rf"\usepackage{{{','.join(['array', 'booktabs', 'tabularx', *drawn])}}}",
+        rf"\usepackage{{array,booktabs,tabularx{drawn}}}",
         r"\usepackage{minted}" if minted else r"\usepackage{fvextra,xcolor}",
     ]
 
