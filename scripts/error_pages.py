@@ -232,6 +232,7 @@ INSTEAD: dict[str, Callable[[Path], object]] = {
     "CL717": _lock,
     "CL720": _older_lock,
     "CL721": _lock,
+    "CL749": _lock,
 }
 BESIDE: dict[str, Callable[[Path], None]] = {
     "CL211": _constants_of_heads,
