@@ -23,6 +23,7 @@ from circuitlang.report.paper.latex import latex
 from circuitlang.report.paper.markdown import _cell, markdown
 from circuitlang.report.paper.sheet import COLUMNS, sheet
 from tests.test_cli import invoke
+from tests.test_docs import blocks
 
 ROOT = Path(__file__).resolve().parent.parent
 FIRST = (ROOT / "specs" / "toy" / "first.circ").read_text(encoding="utf-8")
@@ -425,3 +426,20 @@ def test_what_cannot_be_exported(
     assert f"error[{expected}]" in err
     assert Path("first.circ").read_text(encoding="utf-8") == FIRST
     assert not Path("x.tex").exists()
+
+
+# ---------------------------------------------------------------- docs/papers.md
+
+
+def test_the_page_shows_a_real_spec(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1767225600")
+    monkeypatch.chdir(ROOT)
+    (shown,) = [b for b in blocks(ROOT / "docs" / "papers.md") if "real" in b.marks]
+    code, out, _ = invoke(*shown.marks["real"].split())
+    assert (code, out) == (0, shown.text)
+
+
+def test_the_page_names_the_packages(hostile: Path) -> None:
+    (shown,) = [b for b in blocks(ROOT / "docs" / "papers.md") if b.language == "latex"]
+    needed = re.findall(r"^%   (.*)$", text_of(hostile, "x.tex"), re.MULTILINE)
+    assert shown.text.startswith("\n".join([*needed, "...\n"]))

@@ -59,7 +59,7 @@ def _of_spec(spec: Spec, locked: Locked | None, year: int) -> dict[str, str]:
         note += f"; results locked on {locked.date.date().isoformat()}, seal {locked.seal}"
     found = {
         "author": " and ".join(map(_author, spec.authors)),
-        "title": f"{{{_text(spec.title or spec.name)}}}",
+        "title": f"{{{_text(spec.title or f'{spec.name}: claims about a circuit')}}}",
         "year": str(locked.date.year if locked is not None else year),
         "version": _text(spec.version or ""),
         "doi": _identifier(spec.doi or ""),

@@ -71,11 +71,12 @@ def provenance(document: CheckDocument) -> Iterator[str]:
     """On what the numbers were measured, with what, and whether the spec was sealed before."""
     name = named(document)
     if document.title != name:
-        yield document.title.removeprefix(f"{name}: ")
+        yield document.title.removeprefix(f"{name}: ").removesuffix(", nothing was run")
     for model in document.models:
         commit = f" at {model.commit[:12]}" if model.commit else ""
         yield f"{model.reference}{commit} in {model.dtype}"
-    if levels := {claim.level for claim in document.claims if claim.level is not None}:
+    spread = (claim for claim in document.claims if claim.low != claim.high)
+    if levels := {claim.level for claim in spread if claim.level is not None}:
         low, high = (f"{100 * level:.4g}%" for level in (min(levels), max(levels)))
         yield f"intervals at {low}" if low == high else f"intervals at {low} to {high}"
     yield f"circuitlang {document.tool.get('circuitlang', '')}".strip()
