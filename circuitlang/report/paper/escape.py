@@ -31,7 +31,7 @@ _BREAK_AFTER = re.compile(r"(\\_|\()")
 def escape(text: str) -> str:
     """A text of one line in prose."""
     plain = " ".join(unicodedata.normalize("NFC", shown(text)).split())
-    return _LIGATURE.sub(r"\1{}", plain.translate(_SPECIAL))
+    return _LIGATURE.sub(r"\1\\/", plain.translate(_SPECIAL))
 
 
 def code(text: str) -> str:
