@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from circuitlang.compiler.arithmetic import NODES, flops
@@ -16,6 +15,7 @@ from circuitlang.language.spec import Metric, Run
 from circuitlang.runtime.metrics import Vector
 from circuitlang.runtime.models import LoadedModel
 from circuitlang.runtime.planned import PlannedExecution
+from circuitlang.runtime.results import Results
 
 MEMORY = 6 << 30
 
@@ -52,11 +52,9 @@ def fast(model: LoadedModel, prompts: PromptSet, requests: Requests) -> Measured
     execution = PlannedExecution(model, prompts, requests, MEMORY, len(prompts.prompts))
     pieces = list(execution.planner.pieces())
     compiled = now(model.device)
-    results: dict[tuple[Run, Metric], Vector] = {}
-    for piece, found in execution.results(lambda pairs, share: None):
-        for asked, vector in found.items():
-            whole = results.setdefault(asked, np.full(len(prompts.prompts), np.nan))
-            whole[list(piece.rows)] = vector
+    results = Results(requests, len(prompts.prompts))
+    for piece, found in execution.results(lambda pairs, share: None, results):
+        results.add(piece.rows, found)
     done = now(model.device)
     demands = [piece.plan.schedule.demand for piece in pieces]
     return Measured(
@@ -64,5 +62,5 @@ def fast(model: LoadedModel, prompts: PromptSet, requests: Requests) -> Measured
         done - compiled,
         sum(v.kind in NODES for demand in demands for _, v, _ in demand.kept),
         sum(flops(p.plan.schedule.demand) * len(p.rows) for p in pieces),
-        results,
+        results.values,
     )

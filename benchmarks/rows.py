@@ -26,7 +26,7 @@ from circuitlang.language.graph.edges import uniform
 from circuitlang.language.graph.sets import nodes_of
 from circuitlang.language.prompt import Prompt, PromptSet
 from circuitlang.language.spec import Ablation, Measurement, Run
-from circuitlang.measured import needed_runs
+from circuitlang.measuring import needed_runs
 from circuitlang.runtime.models import LoadedModel
 
 IOI_MIX = Path(__file__).with_name("ioi.circ")

@@ -38,7 +38,7 @@ from calibration.populations import (
 from calibration.row import Row, seed
 from circuitlang.judgement.decide import LEVEL
 from circuitlang.judgement.verdict import UNDECIDED
-from circuitlang.language.spec import Aggregate, Formula, Rows
+from circuitlang.language.spec import Aggregate, Formula, Independence, Rows
 from circuitlang.looks import levels, schedule
 
 SIZES = (16, 64, 128, 256, 512)
@@ -397,10 +397,24 @@ def looks() -> Iterator[Row]:
             yield Row("looks", population.name, size, trial, share=0.4)
 
 
+def independent(rng: Generator, population: Population, n: int) -> str:
+    """Two numbers that have nothing to do with each other, the second of another scale."""
+    drawn = {"C": population.draw(rng, n), "M": 10 * NORMAL.draw(rng, n)}
+    claim = Independence(F("C").measurement, F("M").measurement, LEVEL)
+    return verdict(claim, sample(drawn, seed=seed(rng)))
+
+
+def independence() -> Iterator[Row]:
+    for population in (NORMAL, EXPONENTIAL, T3):
+        for n in (24, 64, 128):
+            trial = partial(independent, population=population, n=n)
+            yield Row("independence", population.name, f"n = {n}", trial, ("fails",), 0.3)
+
+
 def simulated() -> Iterator[Row]:
     for rows in (
         one_set, over_templates, several, ratios, regions, numbers, quantifiers, shares_of_members,
-        looks,
+        looks, independence,
     ):  # fmt: skip
         yield from rows()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,23 +10,23 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from circuitlang import pipeline
+from circuitlang.batch import Checked
 from circuitlang.front import Front, Options, Silent, draw_prompts, fetched_front, resolve_file
 from circuitlang.language.diagnostics import Diagnostic, Diagnostics
 from circuitlang.language.prompt import Prompt, PromptSet
 from circuitlang.language.resolve import resolve_expression
 from circuitlang.language.source import Span
 from circuitlang.language.spec import Mean, Metric, Run
-from circuitlang.measured import Batch, content_of, load_models, open_store
 from circuitlang.report.diagnostics import render
 from circuitlang.report.document import CheckDocument
 from circuitlang.report.outcome import document
+from circuitlang.runner import Runner
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from circuitlang.lockfile import Lock
     from circuitlang.report.verification import VerificationDocument
-    from circuitlang.runtime.models import LoadedModel
 
 
 class SpecError(Exception):
@@ -134,8 +135,7 @@ class Session:
     def __init__(self, spec: LoadedSpec, **options: Any) -> None:
         self.options = Options(**options)
         self.front = prepared(spec, self.options)
-        self.loaded: dict[str, LoadedModel] = {}
-        self.store = open_store(self.front, self.options, create=False)
+        self.runner = Runner(self.front, self.options, Silent(), create=False)
         self._known: dict[Any, Any] = {}
 
     def __enter__(self) -> Session:
@@ -147,8 +147,7 @@ class Session:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.loaded = {}
-        self.store.close()
+        self.runner.close()
 
     def F(  # noqa: N802 - the language's own name
         self, edges: str, prompts: Sequence[Prompt] | None = None, **words: str
@@ -173,10 +172,11 @@ class Session:
         if prompts is not None:
             self._draw(number, found[0][2])
             drawn = self.front.prompts[key[0].task, key[0].model.name]
-            return tensor(self._executed(replace(drawn, prompts=tuple(prompts)), *key))
+            return tensor(self._values(replace(drawn, prompts=tuple(prompts)), *key))
         if key not in self._known:
             self._draw(number, found[0][2])
-            self._known[key] = self._values(*key)
+            drawn = self.front.prompts[key[0].task, key[0].model.name]
+            self._known[key] = self._values(drawn, *key)
         return tensor(self._known[key])
 
     def _draw(self, number: Mean, span: Span) -> None:
@@ -187,25 +187,8 @@ class Session:
             draw_prompts(self.front, self.options)
             _raise_errors(self.front)
 
-    def _values(self, run: Run, metric: Metric) -> Any:
+    def _values(self, drawn: PromptSet, run: Run, metric: Metric) -> Any:
         """The numbers of a run, from the store or executed."""
-        assert self.front.resolved is not None
-        name, asked = run.model.name, {run: (metric,)}
-        drawn = self.front.prompts[run.task, name]
-        content = content_of(self.front.resolved.found[name], self.store)
-        batch = Batch(run.model, content, drawn, asked, self.options.device)
-        if not self.options.fresh:
-            batch.look_up(self.store)
-        if not batch.missing:
-            return batch.records[batch.keys[run, metric]].values
-        return self._executed(drawn, run, metric)
-
-    def _executed(self, drawn: PromptSet, run: Run, metric: Metric) -> Any:
-        from circuitlang.runtime.measure import measure
-
-        name = run.model.name
-        if name not in self.loaded:
-            self.loaded |= load_models(self.front, [name], self.options, Silent())
-        chunk, memory = self.options.chunk, self.options.memory
-        asked = {run: (metric,)}
-        return measure(self.loaded[name], drawn, asked, chunk=chunk, memory=memory)[run, metric]
+        batch = self.runner.batch(drawn, {run: (metric,)})
+        self.runner.execute(batch, Checked({metric: math.nan}), keep=False)
+        return batch.values[run, metric]

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from circuitlang.commands import deciding, diff, exchange, locking, reporting, text
+from circuitlang.commands import cache, deciding, diff, exchange, listing, locking, reporting, text
 
 INTERRUPTED = 130
 
@@ -36,6 +36,8 @@ app.command()(text.explain)
 app.command()(text.new)
 app.command()(text.lsp)
 app.command()(deciding.schema)
+app.command("list")(listing.list_specs)
+app.add_typer(cache.app, name="cache")
 
 
 @app.callback(invoke_without_command=True)

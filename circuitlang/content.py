@@ -117,6 +117,8 @@ class Contents:
                 carried: Any = [prompt.corrupted[ablation.corruption] for prompt in self.prompts]
             case "donors":
                 carried = [self._donors(ablation, prompt) for prompt in self.prompts]
+            case "donor":
+                carried = [tokens_under(ablation, prompt) for prompt in self.prompts]
             case "mean":
                 carried = self._means(ablation)
             case "constants":

@@ -56,7 +56,8 @@ class Options:
     without one, and `fresh` executes every run whether or not it is stored. `memory` is how many
     bytes tensors may take besides the models; `against_reference` executes a sample of runs again,
     with the reference executor. `locked` demands a lock that says what the spec says. `pedantic` is
-    lint's: warn of what a careful reviewer would ask. `dtype` is one for every model.
+    lint's: warn of what a careful reviewer would ask. `dtype` is one for every model. `models` keeps
+    those that are loaded for the next check that is given the same.
     """
 
     device: str = "cpu"
@@ -73,6 +74,13 @@ class Options:
     pedantic: bool = False
     locked: bool = False
     dtype: str | None = None
+    models: dict[Any, Any] | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def decides_spec(self) -> bool:
+        """Whether what is decided is the whole spec, as it is written."""
+        own = (self.samples, self.seed, self.dtype) == (None, None, None)
+        return own and not self.claims and not self.quick
 
     @property
     def sample_size(self) -> int | None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -24,21 +24,10 @@ from circuitlang.judgement.decide import LEVEL, judge
 from circuitlang.judgement.verdict import FAILS, HOLDS, ClaimResult
 from circuitlang.language.prompt import PromptSet
 from circuitlang.language.spec import Claim
-from circuitlang.measured import (
-    Asked,
-    Measured,
-    ModelProblems,
-    larger_noise,
-    measure_all,
-    needed_runs,
-    open_store,
-    preconditions,
-    sample_of,
-)
+from circuitlang.measured import Asked, Measured, larger_noise, preconditions, sample_of
+from circuitlang.measuring import measure_all, needed_runs
+from circuitlang.runner import ModelProblems, Runner
 from circuitlang.search import rows_of
-
-if TYPE_CHECKING:
-    from circuitlang.runtime.models import LoadedModel
 
 FIRST = 64
 
@@ -78,13 +67,13 @@ def look(
     """Decides claims that stop early; None when something stopped it (see diagnostics)."""
     most = max(len(drawn.prompts) for drawn in front.prompts.values())
     sizes = schedule(most)
-    state = _State(front, options, progress, list(claims))
-    with ModelProblems(front), closing(open_store(front, options)) as store:
+    with ModelProblems(front), closing(Runner(front, options, progress)) as runner:
+        state = _State(runner, list(claims))
         before = 0
         for number, (n, alpha) in enumerate(zip(sizes, levels(len(sizes)), strict=True), 1):
             said = f", look {number} of {len(sizes)}" if len(sizes) > 1 else ""
             if state.open:
-                state.look(before, n, alpha, said, last=number == len(sizes), store=store)
+                state.look(before, n, alpha, said, last=number == len(sizes))
             before = n
         assert state.measured is not None
         return Looked(state.whole(), state.results)
@@ -94,25 +83,20 @@ def look(
 class _State:
     """The claims that are still open, and the numbers so far."""
 
-    def __init__(
-        self, front: Front, options: Options, progress: Progress, claims: list[Claim]
-    ) -> None:
-        self.front, self.options, self.progress = front, options, progress
+    def __init__(self, runner: Runner, claims: list[Claim]) -> None:
+        self.runner, self.front = runner, runner.front
         self.claims, self.open = claims, list(claims)
         self.results: dict[str, ClaimResult] = {}
         self.values: dict[Asked, list[Any]] = {}
         self.measured: Measured | None = None
-        self.loaded: dict[str, LoadedModel] = {}
 
-    def look(
-        self, start: int, stop: int, alpha: float, said: str, *, last: bool, store: Any
-    ) -> None:
+    def look(self, start: int, stop: int, alpha: float, said: str, *, last: bool) -> None:
         """Executes the open claims' runs on the next prompts, and decides what can be decided."""
         forms = [claim.formula for claim in self.open]
         needed = needed_runs(self.front, forms)
         asked = [(run, metric) for run, metrics in needed.requests.items() for metric in metrics]
-        part = replace(self.front, prompts=_between(self.front.prompts, start, stop))
-        found = measure_all(part, needed, self.options, self.progress, store, self.loaded)
+        options, part = self.runner.options, _between(self.front.prompts, start, stop)
+        found = measure_all(self.runner, needed, part, against_reference=options.against_reference)
         for key, vector in found.values.items():
             self.values.setdefault(key, []).append(vector)
         self.measured = self._joined(found)
@@ -122,8 +106,8 @@ class _State:
             prompts=_between(self.front.prompts, 0, stop),
             values={k: np.concatenate(self.values[k]) for k in asked},
         )
-        self.progress.stage(f"deciding on {stop} prompts")
-        sample = sample_of(seen, self.options.seed)
+        self.runner.progress.stage(f"deciding on {stop} prompts")
+        sample = sample_of(seen, options.seed)
         for result in judge(self.open, sample, preconditions(seen), alpha):
             method = f"{result.decision.method}{said}"
             decision = replace(result.decision, method=method if result.decision.n else "")
@@ -157,6 +141,7 @@ class _State:
             self.measured,
             needed=needed_runs(self.front, [claim.formula for claim in self.claims]),
             prompts=self.front.prompts,
+            keys=frozenset(self.runner.keys),
             values={key: np.concatenate(parts) for key, parts in self.values.items()},
         )
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from circuitlang.batch import requests_of
 from circuitlang.compiler.collect import Needed, expand_examples
 from circuitlang.compiler.show import chunk_text, runs_text, values_text
 from circuitlang.front import (
@@ -38,18 +39,9 @@ from circuitlang.language.prompt import PromptSet
 from circuitlang.language.resolve import load
 from circuitlang.language.spec import Claim, ReportItem
 from circuitlang.language.text.parse import parse
-from circuitlang.measured import (
-    Measured,
-    asked_of_models,
-    held_out,
-    measured_front,
-    needed_runs,
-    open_store,
-    preconditions,
-    requests_of,
-    sample_of,
-    together,
-)
+from circuitlang.measured import Measured, held_out, preconditions, sample_of, together
+from circuitlang.measuring import measured_front, needed_runs
+from circuitlang.runner import Runner
 
 if TYPE_CHECKING:
     from circuitlang.compiler.cost import Cost, Work
@@ -117,7 +109,25 @@ def check(path: Path, options: Options, progress: Progress) -> Outcome:
     seconds = time.monotonic() - started
     if decided is None:
         return Outcome(path, front, seconds)
-    return Outcome(path, front, seconds, *decided, lock=lock)
+    outcome = Outcome(path, front, seconds, *decided, lock=lock)
+    if options.decides_spec:
+        _keep(outcome, options)
+    return outcome
+
+
+def _keep(outcome: Outcome, options: Options) -> None:
+    """Stores what a check came to, for `circ list`."""
+    from circuitlang.locks.facts import facts_of
+    from circuitlang.report.outcome import document
+    from circuitlang.runner import open_store
+    from circuitlang.store.results import keep_result
+
+    assert outcome.measured is not None
+    with closing(open_store(outcome.front, options, create=False)) as store:
+        if store.usable:
+            meaning = facts_of(outcome.front).meaning.digest
+            found = document(outcome, options, per_example=False)
+            keep_result(store, outcome.path, found, meaning, outcome.measured.keys)
 
 
 # The numbers, the verdicts, the preconditions, the reports' estimates.
@@ -362,8 +372,8 @@ def outstanding_work(front: Front, options: Options) -> list[Work]:
             assumed[name, model] = assumed_prompts(task, reference, number, donors)
     counts = {task: len(d.prompts) for (task, _), d in (front.prompts | assumed).items()}
     needed = needed_runs(front, (expand_examples(form, counts) for form, _ in front.asked))
-    with closing(open_store(front, options, create=False)) as store:
-        batches = asked_of_models(front, needed, options, store)
+    with closing(Runner(front, options, Silent(), create=False)) as runner:
+        batches = runner.batches(needed, front.prompts)
     found = [Work(b.model, b.drawn, b.requests, b.missing) for b in batches]
     models = {model.name: model for model in pairs_used(front).values()}
     for (name, model), drawn in assumed.items():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -69,6 +70,8 @@ SETTINGS = (
     Setting("device", str, "DEVICE", "cpu, cuda or cuda:N"),
     Setting("store", Path, "DIR", "where runs are stored, instead of .circ by the file"),
 )
+MODELS = pytest.StashKey[dict[Any, Any]]()
+"""The models that the session has loaded."""
 QUICK = "32 prompts per task"
 LOCKED = "fail a spec that is not what its lock says of it"
 
@@ -87,6 +90,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "circ: a .circ file or one of its claims")
+    config.stash[MODELS] = {}
     for setting in SETTINGS:
         _chosen(config, setting)
 
@@ -174,7 +178,7 @@ class ClaimFile(pytest.File):
             from circuitlang import pipeline
             from circuitlang.report.outcome import document
 
-            options = _options(self.config, names)
+            options = replace(_options(self.config, names), models=self.config.stash[MODELS])
             outcome = pipeline.check(_seen_from_here(self.path), options, pipeline.Silent())
             self.document = document(outcome, options, per_example=False)
             self.found = outcome.front.found

@@ -20,6 +20,7 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -35,10 +36,12 @@ from circuitlang.language.models.find import BUNDLED
 from circuitlang.language.source import Source
 from circuitlang.language.text import syntax
 from circuitlang.language.text.parse import parse
+from circuitlang.store import FILE, Origin, Record, Store
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "errors"
 CONTINUED = ROOT / "specs" / "toy" / "first.circ"
+HELD: list[sqlite3.Connection] = []
 FENCE = re.compile(r"(?:<!-- file: (\S+) -->\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SAID = re.compile(r"(^```text\n)\$ (circ [^\n]*)\n.*?(^```$)", re.MULTILINE | re.DOTALL)
 
@@ -144,6 +147,35 @@ def _file_in_the_way(folder: Path) -> None:
     (folder / ".circ").touch()
 
 
+def _garbage_store(folder: Path) -> None:
+    (folder / ".circ").mkdir()
+    (folder / ".circ" / FILE).write_text("no database\n" * 100, encoding="utf-8")
+
+
+def _empty_store(folder: Path) -> None:
+    Store(folder / ".circ", _unheard).close()
+
+
+def _locked_store(folder: Path) -> None:
+    _empty_store(folder)
+    HELD.append(sqlite3.connect(folder / ".circ" / FILE, isolation_level=None))
+    HELD[-1].execute("BEGIN IMMEDIATE")
+
+
+def _damaged_store(folder: Path) -> None:
+    import numpy as np
+
+    store = Store(folder / ".circ", _unheard)
+    origin = Origin("likes", "toy", "float32", "cpu")
+    store.write({b"key": Record(np.array([1.0, 2.0]), 0.0, ())}, origin)
+    store.change([("UPDATE runs SET numbers = zeroblob(24)", ())])
+    store.close()
+
+
+def _unheard(code: str, reason: str, help: str) -> None:
+    raise AssertionError(reason)
+
+
 LOCKED = "claim matters: necessity(asking) >= 0.95\n"
 DAY = "1764288000"
 
@@ -232,6 +264,10 @@ INSTEAD: dict[str, Callable[[Path], object]] = {
     "CL717": _lock,
     "CL720": _older_lock,
     "CL721": _lock,
+    "CL731": _locked_store,
+    "CL733": _garbage_store,
+    "CL734": _damaged_store,
+    "CL735": _empty_store,
     "CL749": _lock,
 }
 BESIDE: dict[str, Callable[[Path], None]] = {
@@ -244,10 +280,11 @@ BESIDE: dict[str, Callable[[Path], None]] = {
 
 @contextlib.contextmanager
 def defect(code: str) -> Iterator[None]:
-    """A tool that has the defect which CL901 is about, or a disk that is full as in CL718."""
+    """A tool with the defect that CL901 is about, CL718's full disk or CL731's long wait."""
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     replaced = {
         "CL718": ("circuitlang.lockfile.write.replace_file", full),
+        "CL731": ("sqlite3.connect", _impatient(sqlite3.connect)),
         "CL901": ("circuitlang.pipeline.lint", ZeroDivisionError("division by zero")),
     }
     if code not in replaced:
@@ -256,6 +293,11 @@ def defect(code: str) -> Iterator[None]:
     name, problem = replaced[code]
     with mock.patch(name, side_effect=problem):
         yield
+
+
+def _impatient(connect: Callable[..., sqlite3.Connection]) -> Callable[..., sqlite3.Connection]:
+    """Connections that wait for no lock."""
+    return lambda file, **options: connect(file, **{**options, "timeout": 0})
 
 
 # ---------------------------------------------------------------- pages

@@ -19,6 +19,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -247,12 +248,15 @@ def test_the_readme_shows_the_first_spec() -> None:
 
 
 def options() -> dict[str, set[str]]:
+    """The options of each command, those of its own commands included."""
+
+    def of(command: Any) -> set[str]:
+        own = {o for p in command.params for o in (*p.opts, *p.secondary_opts)}
+        return own.union(*(of(part) for part in getattr(command, "commands", {}).values()))
+
     group = typer.main.get_command(app)
     assert hasattr(group, "commands")
-    return {
-        name: {o for p in command.params for o in (*p.opts, *p.secondary_opts)}
-        for name, command in group.commands.items()
-    }
+    return {name: of(command) for name, command in group.commands.items()}
 
 
 def uses(line: str, commands: dict[str, set[str]]) -> Iterator[tuple[str, list[str]]]:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from circuitlang import pipeline
+from circuitlang.batch import Batch
 from circuitlang.compiler.arithmetic import forward_flops, step_flops
 from circuitlang.compiler.collect import Requests
 from circuitlang.compiler.cost import ASSUMED_TOKENS, Work, planner, task_cost
@@ -21,7 +22,7 @@ from circuitlang.language.graph.architecture import Shape
 from circuitlang.language.graph.edges import uniform
 from circuitlang.language.prompt import PromptSet
 from circuitlang.language.spec import Ablation, Metric, ModelReference, Run
-from circuitlang.measured import Batch, sampled_runs
+from circuitlang.reference_sample import sampled_runs
 from circuitlang.report.plan import PlanDocument, arithmetic, size
 from tests.test_cli import SPEC, invoke
 

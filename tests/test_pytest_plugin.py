@@ -78,6 +78,26 @@ def lines_of(result: pytest.RunResult) -> str:
     return "\n".join(result.outlines)
 
 
+@pytest.mark.usefixtures("_torch")
+def test_a_model_is_loaded_once(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    from circuitlang.runtime import models
+
+    loaded: list[str] = []
+    real = models.load
+
+    def counted(reference, *rest):
+        loaded.append(reference.reference)
+        return real(reference, *rest)
+
+    monkeypatch.setattr(models, "load", counted)
+    specs(pytester, small=SMALL, other=SMALL)
+    (pytester.path / "sub").mkdir()
+    (pytester.path / "other.circ").rename(pytester.path / "sub" / "other.circ")
+    result = pytester.runpytest_inprocess(*PLUGIN, "--circ")
+    assert result.parseoutcomes()["passed"] % 2 == 0
+    assert loaded == ["toy"]
+
+
 # ---------------------------------------------------------------- without --circ
 
 

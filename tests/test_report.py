@@ -241,7 +241,7 @@ def test_paths_lenses_and_tests_of_independence_are_about_their_parts(tmp_path: 
         f"{SMALL}circuit c {{ {lines} }}\n"
         "claim path: path_effect(a0.h2, a1.h0.q) <= -1\n"
         "claim apart: independence(M - c, M) >= 5%\n"
-        "claim says: F(M by lens_logit(answer, a1.h0)) >= 0\n"
+        "claim says: F(M by lens_logit(a1.h0 @ END, answer)) >= 0\n"
     )
     found = contents_of(spec)
     assert about(found, "path", "c") == ["a0.h2->a1.h0<q>"]

@@ -115,7 +115,24 @@ def test_the_folders_are_small() -> None:
     assert sum(path.stat().st_size for path in MODELS.rglob("*") if path.is_file()) < 2_000_000
 
 
-@pytest.mark.parametrize("subject", SUBJECTS[1:], ids=lambda subject: subject.name)
+WIRED = [subject for subject in SUBJECTS if (MODELS / subject.name / "truth.json").exists()]
+
+
+def test_all_but_two_say_how_they_are_wired() -> None:
+    assert {s.name for s in SUBJECTS} - {s.name for s in WIRED} == {"toy", "trained"}
+
+
+def test_what_was_learned_is_right_on_every_prompt() -> None:
+
+    script_of = script("make_trained")
+    rows = script_of.prompts(vocabulary("trained"))
+    model = AutoModelForCausalLM.from_pretrained(MODELS / "trained").eval()
+    with torch.no_grad():
+        said = model(rows[:, :-1]).logits[:, -1].argmax(-1)
+    assert torch.equal(said, rows[:, -1])
+
+
+@pytest.mark.parametrize("subject", WIRED, ids=lambda subject: subject.name)
 def test_planted_edges_are_wired(subject) -> None:
     assert {edge.partition("@")[0] for edge in subject.planted} <= set(
         facts(subject.name)["wiring"]

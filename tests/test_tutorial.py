@@ -24,7 +24,7 @@ from circuitlang.language.diagnostics import Diagnostics
 from circuitlang.language.source import Source
 from circuitlang.language.text import syntax
 from circuitlang.language.text.parse import parse
-from circuitlang.measured import measured_front
+from circuitlang.measuring import measured_front
 from tests.test_docs import Block, blocks
 from tests.test_specs import has_smollm2
 

@@ -75,17 +75,17 @@ def test_a_fresh_check_confirms_a_lock(locked: Path) -> None:
 
 
 def test_nothing_is_taken_from_the_store(locked: Path, monkeypatch: Any) -> None:
-    from circuitlang import measured
+    from circuitlang import measuring
 
     executed: list[int] = []
-    whole = measured.measure_all
+    whole = measuring.measure_all
 
-    def counted(*arguments: Any) -> Any:
-        found = whole(*arguments)
+    def counted(*arguments: Any, **named: Any) -> Any:
+        found = whole(*arguments, **named)
         executed.append(found.executed)
         return found
 
-    monkeypatch.setattr(measured, "measure_all", counted)
+    monkeypatch.setattr(measuring, "measure_all", counted)
     store = locked.parent / ".circ" / "runs.sqlite"
     before = store.read_bytes()
     assert invoke("verify", locked)[0] == 0

@@ -113,4 +113,23 @@ SUBJECTS = (
         ("m0", "a1.h0", "a1.h1", "m1", "a0.h0"),
         ("A", "B", "C", "D", "E", "END"),
     ),
+    Subject(
+        "trained",
+        _edges(
+            "input -> a0.h0<q> a0.h1<q> a0.h2<q> a0.h3<q> a0.h0<k> a0.h1<k> a0.h2<k> a0.h3<k> a0.h0<v> a0.h1<v> a0.h2<v> a0.h3<v>",
+            "input a0.h0 a0.h1 a0.h2 a0.h3 -> m0",
+            "input m0 -> a1.h0<q>",
+            "input a0.h0 m0 -> a1.h1<q>",
+            "m0 -> a1.h2<q>",
+            "input a0.h2 a0.h3 m0 -> a1.h1<k>",
+            "a0.h2 m0 -> a1.h2<k>",
+            "input a0.h0 a0.h1 a0.h2 a0.h3 m0 -> a1.h0<v> a1.h1<v>",
+            "input a0.h0 a0.h2 a0.h3 m0 -> a1.h2<v>",
+            "a0.h0 a0.h2 a0.h3 m0 -> a1.h3<v>",
+            "input a0.h0 a0.h1 a0.h2 a0.h3 m0 a1.h0 a1.h1 a1.h2 a1.h3 -> m1",
+            "input a0.h0 a0.h1 a0.h2 a0.h3 m0 a1.h0 a1.h1 a1.h2 a1.h3 m1 -> logits",
+        ),
+        ("input", "a0.h2", "m0", "a1.h0", "a1.h1", "m1"),
+        ("K1", "V1", "C", "D", "K2"),
+    ),
 )

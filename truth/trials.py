@@ -19,7 +19,8 @@ import numpy as np
 from circuitlang import pipeline
 from circuitlang.front import Options, Silent, fetched_front
 from circuitlang.judgement.decide import judge
-from circuitlang.measured import Measured, measured_front, needed_runs, preconditions, sample_of
+from circuitlang.measured import Measured, preconditions, sample_of
+from circuitlang.measuring import measured_front, needed_runs
 from circuitlang.search import rows_of
 from truth.exact import MOST_PROMPTS
 from truth.statements import Statement

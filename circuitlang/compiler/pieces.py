@@ -99,6 +99,10 @@ class Planner:
             for part in self._halved(piece.requests, piece.bytes):
                 yield self._piece(part, piece.reads, piece.rows)
 
+    def part(self, piece: Piece, requests: Requests, rows: Sequence[int]) -> Piece:
+        """Some of a piece's requests on some of its prompts."""
+        return self._piece(requests, piece.reads, rows)
+
     # ------------------------------------------------------------ cutting
 
     def _buckets(self) -> Iterator[list[int]]:

@@ -57,7 +57,7 @@ def facts_of(
     models = {name: _model(model, *known[name]) for name, model in spec.models.items()}
     stated = _meaning(front)
     if options is not None:
-        from circuitlang.measured import open_store
+        from circuitlang.runner import open_store
 
         with closing(open_store(front, options, create=False)) as store:
             models = {
@@ -177,8 +177,9 @@ def _printable(text: str) -> str:
 
 def _plan(front: Front) -> LockedPlan | None:
     """None while prompts that something needs are not drawn, or only some claims are asked for."""
+    from circuitlang.batch import requests_of
     from circuitlang.content import Contents
-    from circuitlang.measured import needed_runs, requests_of
+    from circuitlang.measuring import needed_runs
 
     assert front.resolved is not None
     spec = front.resolved.spec

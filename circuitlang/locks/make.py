@@ -101,12 +101,14 @@ def preregistered(front: Front, spec: Path, options: Options) -> Lock:
 
 def _stored_runs(front: Front, options: Options) -> tuple[int, int]:
     """How many of the runs that the spec needs are stored, and how many it needs."""
-    from circuitlang.measured import asked_of_models, needed_runs, open_store
+    from circuitlang.front import Silent
+    from circuitlang.measuring import needed_runs
+    from circuitlang.runner import Runner
 
     counts = {task: len(drawn.prompts) for (task, _), drawn in front.prompts.items()}
     needed = needed_runs(front, (expand_examples(form, counts) for form, _ in front.asked))
-    with closing(open_store(front, options, create=False)) as store:
-        batches = asked_of_models(front, needed, options, store)
+    with closing(Runner(front, options, Silent(), create=False)) as runner:
+        batches = runner.batches(needed, front.prompts)
     stored = sum(
         any(batch.keys[run, metric] in batch.records for metric in metrics)
         for batch in batches

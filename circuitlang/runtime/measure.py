@@ -24,6 +24,7 @@ from circuitlang.runtime.models import LoadedModel
 from circuitlang.runtime.one_by_one import execute_one_by_one
 from circuitlang.runtime.planned import PlannedExecution
 from circuitlang.runtime.readout import check_measurable
+from circuitlang.runtime.results import Keep, Known, Results
 from circuitlang.runtime.unavailable import ModelUnavailable, NotMeasurable
 
 Measurements = dict[tuple[Run, Metric], Vector]
@@ -40,12 +41,16 @@ def measure(
     progress: Progress | None = None,
     reference: bool = False,
     switches: Switches = ALL,
+    known: Known = (),
+    keep: Keep | None = None,
 ) -> Measurements:
     """Every requested metric of every run, as float64 vectors in the order of `prompts.prompts`.
 
     `chunk` is the largest number of prompts that run together, `memory` the bytes that tensors
     may take besides the model; `progress` gets the executed and the total number of
-    (run, prompt) pairs. `reference` asks for the reference executor. Raises `NotMeasurable` for
+    (run, prompt) pairs. `reference` asks for the reference executor. `known` are numbers of an
+    earlier measurement, which are not worked out again, and `keep` gets each chunk's as soon as it
+    is done; both are of the runs that are executed, one for each draw of random donors. Raises `NotMeasurable` for
     prompts that the model or a metric cannot take, and `ModelUnavailable` when memory runs out.
     """
     check_prompts(model, prompts.prompts)
@@ -53,35 +58,30 @@ def measure(
     check_measurable(requests, prompts.prompts)
     executed = per_draw(requests)
     check_donors(executed, prompts.prompts)
-    results = {
-        (run, metric): np.full(len(prompts.prompts), np.nan)
-        for run, metrics in executed.items()
-        for metric in metrics
-    }
+    results = Results(executed, len(prompts.prompts), known, keep)
     show = progress or (lambda done, total: None)
     with explained_memory(model):
         if reference or model.adapter is None:
-            execute_one_by_one(model, prompts, executed, results, chunk, show)
+            execute_one_by_one(model, prompts, results, chunk, show)
         else:
             budget = memory or usual_budget(model)
             most = min(chunk or LARGEST_CHUNK, LARGEST_CHUNK)
             execution = PlannedExecution(model, prompts, executed, budget, most, switches)
             _execute_plans(execution, len(all_runs(executed)), results, show)
-    return over_draws(requests, results, lambda drawn: np.mean(drawn, axis=0))
+    return over_draws(requests, results.values, lambda drawn: np.mean(drawn, axis=0))
 
 
 def _execute_plans(
-    execution: PlannedExecution, runs: int, results: Measurements, progress: Progress
+    execution: PlannedExecution, runs: int, results: Results, progress: Progress
 ) -> None:
     prompts = len(execution.prompts.prompts)
-    total, done = runs * prompts, 0.0
+    total, done = runs * prompts, float(results.pairs)
 
     def step(weight: float, share: float) -> None:
         progress(min(total, int(done + weight * share)), total)
 
-    for piece, found in execution.results(step):
-        for asked, vector in found.items():
-            results[asked][list(piece.rows)] = vector
+    for piece, found in execution.results(step, results):
+        results.add(piece.rows, found)
         done += len(piece.runs) * len(piece.rows)
     progress(total, total)
 

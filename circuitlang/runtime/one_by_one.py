@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-from circuitlang.compiler.collect import Requests, reference_runs
+from circuitlang.compiler.collect import Requests, all_runs, reference_runs
 from circuitlang.language.graph.architecture import Architecture, Node
 from circuitlang.language.graph.edges import EdgeSet, Layout
 from circuitlang.language.prompt import Prompt, PromptSet
@@ -23,6 +23,7 @@ from circuitlang.runtime.ablation import Ablations, Values, token_tensor
 from circuitlang.runtime.metrics import Evaluation, Vector, positions_read, watched
 from circuitlang.runtime.models import LoadedModel
 from circuitlang.runtime.reference import Outcome
+from circuitlang.runtime.results import Results
 
 CHUNK_BYTES = 1_500_000_000
 LARGEST_CHUNK = 256
@@ -31,22 +32,20 @@ LARGEST_CHUNK = 256
 def execute_one_by_one(
     model: LoadedModel,
     prompts: PromptSet,
-    requests: Requests,
-    results: dict[tuple[Run, Metric], Vector],
+    results: Results,
     chunk: int | None,
     progress: Callable[[int, int], None],
 ) -> None:
     """Fills `results`; `progress` gets the executed and the total number of (run, prompt) pairs."""
-    order = RunOrder(requests)
     ablations = Ablations(model, prompts.references)
-    done, total = 0, len(prompts.prompts) * len(order.runs)
-    for rows in chunks(prompts.prompts, chunk or default_chunk(model, prompts.prompts)):
-        here = Chunk(model, [prompts.prompts[row] for row in rows], order, ablations)
-        for run, values in here.measured():
-            for metric, vector in values.items():
-                results[run, metric][rows] = vector
-            done += len(rows)
-            progress(done, total)
+    done, total = results.pairs, len(prompts.prompts) * len(all_runs(results.requests))
+    for together in chunks(prompts.prompts, chunk or default_chunk(model, prompts.prompts)):
+        for requests, rows in results.left(results.requests, together):
+            chosen = [prompts.prompts[row] for row in rows]
+            for run, values in Chunk(model, chosen, RunOrder(requests), ablations).measured():
+                results.add(rows, {(run, metric): vector for metric, vector in values.items()})
+                done += len(rows)
+                progress(min(done, total), total)
 
 
 def default_chunk(model: LoadedModel, prompts: Sequence[Prompt]) -> int:

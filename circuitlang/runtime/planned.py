@@ -30,6 +30,7 @@ from circuitlang.runtime.models import LoadedModel
 from circuitlang.runtime.precision import precision
 from circuitlang.runtime.readout import Final, Readout, unembedding
 from circuitlang.runtime.reference import Outcome
+from circuitlang.runtime.results import Results
 from circuitlang.runtime.tensors import uploaded
 
 Step = Callable[[float, float], None]
@@ -65,12 +66,18 @@ class PlannedExecution:
         graph = wiring(model.shape)
         self.averages = Averages(self.adapter, graph, prompts.references, model.device)
 
-    def results(self, step: Step) -> Iterator[tuple[Piece, dict[tuple[Run, Metric], Vector]]]:
-        """Each piece with its numbers; `step` gets a piece's (run, prompt) pairs and how much of
-        it has been done."""
+    def results(
+        self, step: Step, known: Results
+    ) -> Iterator[tuple[Piece, dict[tuple[Run, Metric], Vector]]]:
+        """Each piece with its numbers, without what is known; `step` gets a piece's (run, prompt)
+        pairs and how much of it has been done."""
         waiting = list(self.planner.pieces())
         while waiting:
             piece = waiting.pop(0)
+            left = list(known.left(piece.requests, piece.rows))
+            if left != [(piece.requests, piece.rows)]:
+                waiting[:0] = [self.planner.part(piece, *part) for part in left]
+                continue
             try:
                 asked, vectors = self.execute(piece, step)
                 yield piece, dict(zip(asked, vectors.cpu().numpy(), strict=True))

@@ -270,3 +270,53 @@ def test_zero_values_are_marked_as_absent(tiny):
     prompts = prompt_set([8])
     assert set(Ablations(model, ()).values(ZERO, prompts.prompts)) == {None}
     assert len(run_live(model, torch.tensor([prompts.prompts[0].tokens])).outputs) == 11
+
+
+def test_what_is_known_is_not_worked_out_again(tiny, reference):
+    """Only what is missing reaches `keep`, and the same chunks give the same to the last bit."""
+    model = tiny("gpt2")
+    prompts = prompt_set([8, 11, 8, 9, 8, 11, 8, 8], references=36)
+    runs = runs_of(model)
+    compared = Metric("apart", Divergence(runs["M"]), True)
+    requests = dict.fromkeys(runs.values(), (DIFFERENCE, compared))
+    kept = []
+
+    def keep(rows, found):
+        kept.append((tuple(rows), found))
+
+    whole = measure(model, prompts, requests, chunk=2, reference=reference, keep=keep)
+    chunks_done, kept = kept[: len(kept) // 2], []
+    known = [
+        (asked, np.array(rows), vector)
+        for rows, found in chunks_done
+        for asked, vector in found.items()
+    ]
+    again = measure(model, prompts, requests, chunk=2, reference=reference, known=known, keep=keep)
+    assert all(np.array_equal(again[asked], whole[asked]) for asked in whole)
+    there = {(asked, row) for asked, rows, _ in known for row in rows.tolist()}
+    new = [(asked, row) for rows, found in kept for asked in found for row in rows]
+    assert len(new) == len(set(new))
+    assert not there & set(new)
+    assert len(there) + len(new) == len(whole) * len(prompts.prompts)
+
+
+def test_known_numbers_are_taken_as_they_are(tiny, reference):
+    """Of some prompts, of one run, of one metric of a run: whatever is left is worked out."""
+    model = tiny("gpt2")
+    prompts = prompt_set([8, 11, 8, 9, 8, 11, 8, 8], references=36)
+    half = runs_of(model)["half"]
+    requests = dict.fromkeys(runs_of(model).values(), (DIFFERENCE, INSIDE))
+    whole = measure(model, prompts, requests, reference=reference)
+    known = [
+        ((half, DIFFERENCE), np.array([0, 3]), np.array([100.0, np.nan])),
+        ((half, INSIDE), np.arange(8), np.full(8, 200.0)),
+    ]
+    found = measure(model, prompts, requests, reference=reference, known=known)
+    assert found[half, INSIDE].tolist() == [200.0] * 8
+    assert found[half, DIFFERENCE][0] == 100.0
+    assert np.isnan(found[half, DIFFERENCE][3])
+    rest = [1, 2, 4, 5, 6, 7]
+    assert found[half, DIFFERENCE][rest] == pytest.approx(whole[half, DIFFERENCE][rest], abs=1e-4)
+    for asked in whole:
+        if asked[0] != half:
+            assert found[asked] == pytest.approx(whole[asked], abs=1e-4)
