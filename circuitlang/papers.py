@@ -61,9 +61,10 @@ def papers(path: Path, wanted: Wanted, options: Options, progress: Progress) -> 
                 texts[output] = _of_check(output, checked, front, wanted)
     except LockProblem as problem:
         front.diagnostics.error(problem.code, problem.message, None, problem.help)
-    if front.diagnostics.has_errors:
-        return Papers({}, front.found, 2)
-    return Papers(texts, front.found, checked.exit_code if checked is not None else 0)
+    found = front.found
+    if any(d.severity == "error" for d in found):
+        return Papers({}, found, 2)
+    return Papers(texts, found, checked.exit_code if checked is not None else 0)
 
 
 def _checked(

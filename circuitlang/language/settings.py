@@ -57,11 +57,10 @@ def _is_sound(s: syntax.Setting, diagnostics: Diagnostics) -> bool:
         if s.name == "dtype" and s.value not in DTYPES:
             refuse_dtype(s, diagnostics)
             return False
-        problem = _of_value(s.name, str(s.value))
+        if (problem := _of_value(s.name, str(s.value))) is None:
+            return True
     else:
         problem = _of_form(s)
-    if problem is None:
-        return True
     message, help = problem
     diagnostics.error("CL107", message, s.span, help)
     return False
@@ -75,7 +74,7 @@ def _of_form(s: syntax.Setting) -> tuple[str, str | None]:
     return f"`{s.name}` takes {wanted}.", f"write `{s.name} {example}`"
 
 
-def _of_value(name: str, value: str) -> tuple[str, str] | None:
+def _of_value(name: str, value: str) -> tuple[str, str | None] | None:
     """What is wrong with a text, and what to write instead."""
     match name:
         case "guarantee" if value != "finite-sample":

@@ -116,7 +116,7 @@ def _letter(c: str) -> str:
         return c
     if c in _LETTERS:
         return rf"{{\{_LETTERS[c]}}}"
-    base, *marks = unicodedata.normalize("NFD", c)
+    base, *marks = list(unicodedata.normalize("NFD", c))
     if len(marks) != 1 or not base.isascii():
         return c
     name = unicodedata.name(marks[0], "").removeprefix("COMBINING ")

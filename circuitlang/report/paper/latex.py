@@ -19,6 +19,8 @@ from circuitlang.report.paper.tikz import tikz
 from circuitlang.report.terminal import summary
 
 ENDS_MINTED = re.compile(r"\\end\s*\{\s*minted\s*\}")
+CLAIMS = ("claim", "value", "interval", "threshold", "$n$", "verdict")
+REPORTS = ("number", "of", "value", "interval", "$n$")
 # Of a table: lines, and characters in a line of its first column.
 LONGEST, CHARACTERS = 50, 34
 _NUMBER = r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?%?"
@@ -96,13 +98,11 @@ def _tables(document: CheckDocument) -> Iterator[str]:
     if document.claims:
         about = "; ".join(map(escape, provenance(document)))
         said = rf"The claims of \texttt{{{name}}}: {escape(summary(document).plain)} ({about})."
-        heads = ("claim", "value", "interval", "threshold", "$n$", "verdict")
-        form = _Form("Xrllrl", heads, said, f"{document.spec}-claims")
+        form = _Form("Xrllrl", CLAIMS, said, f"{document.spec}-claims")
         yield from _floats(form, claim_rows(document), _claim)
     if document.reports:
         said = rf"Numbers that \texttt{{{name}}} reports and claims nothing about."
-        heads = ("number", "of", "value", "interval", "$n$")
-        form = _Form("XXrlr", heads, said, f"{document.spec}-reported")
+        form = _Form("XXrlr", REPORTS, said, f"{document.spec}-reported")
         yield from _floats(form, report_rows(document), _report)
 
 

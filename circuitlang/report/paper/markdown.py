@@ -10,6 +10,10 @@ from circuitlang.report.document import CheckDocument
 from circuitlang.report.paper.rows import Row, claim_rows, named, provenance, report_rows
 from circuitlang.report.terminal import summary
 
+CLAIMS = ("claim", "", "verdict", "value", "interval", "threshold", "n")
+REPORTS = ("reported", "", "value", "interval", "n")
+RIGHT = ("value", "n")
+
 
 def markdown(document: CheckDocument) -> str:
     return "\n\n".join(_parts(document)) + "\n"
@@ -21,11 +25,9 @@ def _parts(document: CheckDocument) -> Iterator[str]:
         doi = [f"doi:{document.doi}"] if document.doi else []
         yield ", ".join(map(code, [*document.authors, *doi, *document.papers]))
     if document.claims:
-        heads = ("claim", "", "verdict", "value", "interval", "threshold", "n")
-        yield _table(heads, map(_claim, claim_rows(document)))
+        yield _table(CLAIMS, map(_claim, claim_rows(document)))
     if document.reports:
-        heads = ("reported", "", "value", "interval", "n")
-        yield _table(heads, map(_report, report_rows(document)))
+        yield _table(REPORTS, map(_report, report_rows(document)))
     yield f"{code(named(document))}; {'; '.join(map(code, provenance(document)))}"
 
 
@@ -41,10 +43,8 @@ def _report(row: Row) -> list[str]:
     return [_cell(row.name), says, row.value, row.interval, row.n]
 
 
-def _table(heads: Iterable[str], rows: Iterable[list[str]]) -> str:
-    heads = list(heads)
-    right = {"value", "n"}
-    rule = ["--:" if head in right else ":--" for head in heads]
+def _table(heads: tuple[str, ...], rows: Iterable[list[str]]) -> str:
+    rule = ["--:" if head in RIGHT else ":--" for head in heads]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, rule, *rows))
 
 

@@ -23,7 +23,8 @@ def sheet(document: CheckDocument) -> str:
     text = io.StringIO()
     rows = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
     rows.writeheader()
-    for form in (*document.claims, *document.reports):
+    forms: list[ClaimForm | ReportForm] = [*document.claims, *document.reports]
+    for form in forms:
         rows.writerow({name: _cell(value) for name, value in _row(document, form).items()})
     return text.getvalue()
 
