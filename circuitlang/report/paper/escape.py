@@ -1,7 +1,7 @@
 """Untrusted text as LaTeX, in prose and in code.
 
-Characters beyond ASCII stay what they are, so that LuaLaTeX and XeLaTeX print them; for pdfLaTeX
-`declarations` says what stands for those that it does not know.
+Characters beyond ASCII stay what they are; `declarations` says what stands for those that pdfLaTeX
+does not know.
 """
 
 from __future__ import annotations
