@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from circuitlang import pipeline
-from circuitlang.front import Options, Progress, resolve_file
+from circuitlang.front import Front, Options, Progress, resolve_file
 from circuitlang.language.diagnostics import Diagnostic, suggestion
 from circuitlang.report.outcome import document
 from circuitlang.report.page.contents import Contents, contents, figures_of
+from circuitlang.report.page.figure import Figure
 from circuitlang.report.page.render import html, svg
 
 
@@ -54,6 +55,23 @@ def drawing(path: Path, circuit: str | None) -> Written:
     front = resolve_file(path)
     if front.resolved is None or front.diagnostics.has_errors:
         return Written(None, front.found, 2)
+    drawn = chosen_figure(front, circuit)
+    if drawn is None and not front.diagnostics.has_errors:
+        front.diagnostics.error(
+            "CL742",
+            "The spec has no circuit with an edge, and no claim that tells edges apart, so there is "
+            "nothing to draw.",
+            None,
+            "declare what is claimed of: `circuit name { input -> a0.h0 ... }`",
+        )
+    if drawn is None:
+        return Written(None, front.found, 2)
+    return Written(svg(drawn), front.found, 0)
+
+
+def chosen_figure(front: Front, circuit: str | None) -> Figure | None:
+    """The figure of a circuit, an error where there is none; by default the first that there is."""
+    assert front.resolved is not None
     figures = {figure.name: figure for figure in figures_of(front.resolved)}
     if circuit is not None and circuit not in figures:
         known = list(figures)
@@ -65,14 +83,5 @@ def drawing(path: Path, circuit: str | None) -> Written:
             if front.resolved.spec.circuits
             else "declare one: `circuit name { input -> a0.h0 }`",
         )
-        return Written(None, front.found, 2)
-    if not figures:
-        front.diagnostics.error(
-            "CL742",
-            "The spec has no circuit with an edge, and no claim that tells edges apart, so there is "
-            "nothing to draw.",
-            None,
-            "declare what is claimed of: `circuit name { input -> a0.h0 ... }`",
-        )
-        return Written(None, front.found, 2)
-    return Written(svg(figures[circuit or next(iter(figures))]), front.found, 0)
+        return None
+    return figures[circuit] if circuit is not None else next(iter(figures.values()), None)

@@ -268,6 +268,7 @@ INSTEAD: dict[str, Callable[[Path], object]] = {
     "CL733": _garbage_store,
     "CL734": _damaged_store,
     "CL735": _empty_store,
+    "CL749": _lock,
 }
 BESIDE: dict[str, Callable[[Path], None]] = {
     "CL211": _constants_of_heads,

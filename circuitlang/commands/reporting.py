@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +21,7 @@ from circuitlang.commands.options import (
     StoreFolder,
 )
 from circuitlang.commands.printing import finished, print_diagnostics_of, progress
+from circuitlang.commands.targets import write_target
 
 if TYPE_CHECKING:
     from circuitlang.reporting import Written
@@ -89,52 +88,5 @@ def _finish(written: Written, target: Path, spec: Path) -> int:
     print_diagnostics_of(finished(written.found))
     if written.text is None:
         return written.exit_code
-    try:
-        reason = _obstacle(target, spec)
-        if reason is None:
-            _write(target.resolve(), written.text)
-    except (OSError, RuntimeError) as problem:  # a link to itself is a RuntimeError
-        reason = getattr(problem, "strerror", None) or str(problem)
-    if reason:
-        from circuitlang.language.diagnostics import Diagnostic
-
-        message = f"`{target}` cannot be written: {reason}."
-        help = "name another file with -o or --svg"
-        print_diagnostics_of([Diagnostic("CL741", message, None, help)])
-        return 2
-    print(f"wrote {target}")
-    return written.exit_code
-
-
-def _obstacle(target: Path, spec: Path) -> str | None:
-    if target.exists() and target.samefile(spec):
-        return "it is the spec itself"
-    if target.is_dir():
-        return "it is a folder"
-    if target.exists() and not target.is_file():
-        return "it is no regular file"
-    return None if target.parent.is_dir() else f"there is no folder `{target.parent}`"
-
-
-def _write(target: Path, text: str) -> None:
-    """Replaces a file whole, so that a full disk leaves the old one; raises OSError."""
-    written = None
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", newline="\n", dir=target.parent, prefix=".circ-", delete=False
-        ) as file:
-            written = Path(file.name)
-            file.write(text)
-        written.chmod(target.stat().st_mode if target.exists() else 0o666 & ~_mask())
-        written.replace(target)
-    except BaseException:
-        if written is not None:
-            written.unlink(missing_ok=True)
-        raise
-
-
-def _mask() -> int:
-    """What the user's new files lack of permissions."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    elsewhere = "name another file with -o or --svg"
+    return written.exit_code if write_target(target, written.text, spec, "CL741", elsewhere) else 2

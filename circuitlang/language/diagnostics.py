@@ -120,6 +120,11 @@ TITLES = {
     "CL735": "a spec whose stored runs are not known",
     "CL741": "a report that cannot be written",
     "CL742": "a figure of nothing",
+    "CL745": "a paper output that cannot be written",
+    "CL746": "an export of nothing",
+    "CL747": "options of an export that do not go together",
+    "CL748": "a listing that would end inside the spec",
+    "CL749": "a lock that is not cited",
     "CL901": "a defect of this tool",
 }
 

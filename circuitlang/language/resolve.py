@@ -28,7 +28,8 @@ from circuitlang.language.formulas.measure_types import check_measure_types, typ
 from circuitlang.language.formulas.values import Edges, Formulas, Nodes
 from circuitlang.language.imports import Imports, reached
 from circuitlang.language.models.find import Found, find
-from circuitlang.language.models.statement import DTYPES, Locate, refuse_dtype, resolve_model
+from circuitlang.language.models.statement import Locate, resolve_model
+from circuitlang.language.settings import settings as read_settings
 from circuitlang.language.source import Source, Span
 from circuitlang.language.spec import ModelReference
 from circuitlang.language.tasks.mentions import Lookup
@@ -140,7 +141,7 @@ class _Resolver:
 
     def resolve(self) -> Resolved | None:
         header = self._header()
-        settings = self._settings()
+        settings = read_settings(self.each(syntax.Setting), self.diagnostics)
         statements = self._named_statements()
         measures = self._measures()
         imports = self._imports()
@@ -180,7 +181,7 @@ class _Resolver:
         spec = forms.Spec(
             header.name if header else Path(self.source.name).stem,
             header.version if header else None,
-            tuple(str(s.value) for s in self.each(syntax.Setting) if s.name == "paper"),
+            settings.get("paper", ()),
             {n: m for n, m in models.items() if m is not None},
             tuple(tasks),
             tuple(claims),
@@ -190,6 +191,9 @@ class _Resolver:
             tuple(definitions.circuit_files.values()),
             bool(settings.get("looks", False)),
             "guarantee" in settings,
+            settings.get("title"),
+            settings.get("authors", ()),
+            settings.get("doi"),
         )
         good = {n: t for n, t in tasks.items() if t is not None}
         return Resolved(spec, good, self.found, definitions, self.file, self.source)
@@ -211,38 +215,6 @@ class _Resolver:
                 f'start with `spec {name} "0.1.0"`',
             )
         return headers[0] if headers else None
-
-    def _settings(self) -> dict[str, Any]:
-        known = {"paper": str, "dtype": str, "looks": bool, "guarantee": str}
-        found: dict[str, Any] = {}
-        for s in self.each(syntax.Setting):
-            if s.name not in known:
-                self.diagnostics.error(
-                    "CL107",
-                    f"There is no setting `{s.name}` at file level.",
-                    s.span,
-                    suggestion(s.name, known) or _setting_help(s.name),
-                )
-            elif not isinstance(s.value, known[s.name]):
-                wanted, example = ("yes or no", "yes") if s.name == "looks" else ("a text", '"..."')
-                self.diagnostics.error(
-                    "CL107",
-                    f"`{s.name}` takes {wanted}.",
-                    s.span,
-                    f"write `{s.name} {example}`",
-                )
-            elif s.name == "guarantee" and s.value != "finite-sample":
-                self.diagnostics.error(
-                    "CL107",
-                    f"`{s.value}` is no guarantee.",
-                    s.span,
-                    'write `guarantee "finite-sample"`, or leave it out',
-                )
-            elif s.name == "dtype" and s.value not in DTYPES:
-                refuse_dtype(s, self.diagnostics)
-            else:
-                found[s.name] = s.value
-        return found
 
     def _claim_name(self, name: str, span: Span, seen: dict[str, Span] | None = None) -> bool:
         seen = self.seen if seen is None else seen
@@ -525,14 +497,6 @@ class _Resolver:
                 self.source.span(0, 0),
                 "add `claim faithful: faithfulness(circuit) in 0.8..1.2`",
             )
-
-
-def _setting_help(name: str) -> str | None:
-    if name in ("sample", "seed"):
-        return f"`{name}` belongs into a task"
-    if name in ("bos", "revision"):
-        return f'`{name}` belongs into a model: `model "..." {{ {name} ... }}`'
-    return None
 
 
 def labels_of(text: str, resolved: Resolved) -> tuple[str, ...] | None:

@@ -54,6 +54,9 @@ def spec_text(resolved: Resolved) -> str:
     types, claims."""
     spec, tasks = resolved.spec, resolved.tasks
     lines = [f"spec {spec.name} {spec.version or ''}".rstrip()]
+    lines += [f"title {spec.title}"] if spec.title else []
+    lines += [f"authors {'; '.join(spec.authors)}"] if spec.authors else []
+    lines += [f"doi {spec.doi}"] if spec.doi else []
     lines += [f"paper {paper}" for paper in spec.papers]
     for model in spec.models.values():
         shape = model.shape

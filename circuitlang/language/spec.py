@@ -455,6 +455,8 @@ class ReportItem:
 
 @dataclass(frozen=True)
 class Spec:
+    """`papers`, `title`, `authors` and `doi` say what it belongs to, and change nothing else."""
+
     name: str
     version: str | None
     papers: tuple[str, ...]
@@ -467,3 +469,6 @@ class Spec:
     circuit_files: tuple[CircuitFile, ...] = ()
     looks: bool = False
     guaranteed: bool = False
+    title: str | None = None
+    authors: tuple[str, ...] = ()
+    doi: str | None = None

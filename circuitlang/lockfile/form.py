@@ -129,6 +129,9 @@ class Facts(Form):
 
     spec: str
     spec_version: str | None = None
+    title: str | None = None
+    authors: tuple[str, ...] = ()
+    doi: str | None = None
     plan: LockedPlan | None = None
     files: dict[str, str] = {}
     models: dict[str, LockedModel] = {}

@@ -13,7 +13,9 @@ from circuitlang.lockfile.form import Lock
 from circuitlang.lockfile.seal import seal_of
 
 HEADING = "# Written by `circ lock`, to be kept beside the spec. An edited lock is refused.\n"
-FIRST = ("version", "spec", "spec_version", "date", "results", "plan", "tool")
+FIRST = (
+    "version", "spec", "spec_version", "title", "authors", "doi", "date", "results", "plan", "tool",
+)  # fmt: skip
 LAST = ("meaning", "preregistered")
 
 

@@ -69,6 +69,9 @@ def facts_of(
     return Facts(
         spec=spec.name,
         spec_version=spec.version,
+        title=spec.title,
+        authors=spec.authors,
+        doi=spec.doi,
         plan=_plan(front) if options is not None else None,
         files=_files(front),
         models={name.strip('"'): model for name, model in models.items()},

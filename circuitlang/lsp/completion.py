@@ -196,7 +196,7 @@ _PLACES: tuple[
     (of_clause("over"), values.targets),
     (of_clause("per"), values.keys),
     (setting("bos", "looks"), _truths),
-    (setting("sample", "seed", "revision", "dtype", "paper", "guarantee"), _nothing),
+    (setting("sample", "seed", "revision", *words.FILE_SETTINGS), _nothing),
     (block("model"), _in_model),
     (block("task"), _in_task),
     (new_circuit_line, _circuit_line),

@@ -60,6 +60,9 @@ FILE_SETTINGS = {
     "guarantee": 'intervals that are right at any number of prompts: `guarantee "finite-sample"`',
     "looks": "whether claims are decided as soon as their prompts suffice: `looks yes`",
     "paper": 'where the claims come from: `paper "arXiv:2211.00593"`',
+    "title": "the title of the paper that the spec belongs to",
+    "authors": 'who wrote it, between semicolons: `authors "Ada Lovelace; Charles Babbage"`',
+    "doi": 'what it is cited by: `doi "10.48550/arXiv.2211.00593"`',
     "dtype": 'the floating point type of the model: `dtype "float32"` or `"float64"`',
 }
 MODEL_SETTINGS = {

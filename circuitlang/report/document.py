@@ -278,6 +278,9 @@ class CheckDocument(Form):
     version: str | None
     papers: tuple[str, ...]
     title: str = Field(description="the table's title; says so when the check was a quick one")
+    heading: str | None = Field(default=None, description="the title that the spec gives itself")
+    authors: tuple[str, ...] = ()
+    doi: str | None = None
     exit_code: int = Field(description="0 all hold or meet expectations, 1 otherwise, 2 not run")
     seconds: float
     seed: int | None

@@ -55,6 +55,11 @@ ELSEWHERE = {
     "CL735": ("a spec that was never checked", "store/test_cache.py"),
     "CL741": ("a folder in the way of a report", "test_report.py"),
     "CL742": ("a figure of a spec without edges", "test_report.py"),
+    "CL745": ("a paper output in a folder that is not there", "test_papers.py"),
+    "CL746": ("an export that names nothing", "test_papers.py"),
+    "CL747": ("an option of something else", "test_papers.py"),
+    "CL748": ("a comment that ends its listing", "test_papers.py"),
+    "CL749": ("a citation of a lock that is out of date", "test_papers.py"),
     "CL901": ("a defect of the tool itself", "test_explain.py"),
 }
 # Found after the language's own stages; the sentence itself says what to do.

@@ -35,13 +35,12 @@ class Head:
 def head(document: CheckDocument) -> Head:
     """`document.title` names the spec and says when the check was a quick one."""
     name = f"{document.spec} {document.version or ''}".strip()
-    heading = getattr(document, "heading", None) or name
-    doi = getattr(document, "doi", None)
-    papers = (*document.papers, *([doi] if doi else []))
+    heading = document.heading or name
+    papers = (*document.papers, *([document.doi] if document.doi else []))
     return Head(
         heading,
         document.title.removeprefix(f"{heading}: ") if document.title != heading else "",
-        tuple(getattr(document, "authors", ())),
+        document.authors,
         tuple(map(reference, papers)),
         summary(document).plain,
         document.exit_code == 0,
