@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Annotated
@@ -66,6 +67,10 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as problem:
+        if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
+            print("error: the output cannot be written: no space is left", file=sys.stderr)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(2)
         if hasattr(problem, "show"):  # wrong usage, as typer words it
             problem.show()
             sys.exit(2)

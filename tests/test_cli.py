@@ -260,3 +260,16 @@ def test_a_spec_is_shown_with_the_types_of_its_measures(tmp_path):
     assert "measure cost(C: edges, K: edges) -> number\n" in out
     assert "measure looks(h: nodes) -> number\n" in out
     assert "task t: 1 template," in out
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("command", ["explain", "schema"])
+def test_a_full_disk_behind_stdout_is_said(command: str) -> None:
+    arguments = [command, "CL311"] if command == "explain" else [command]
+    with open("/dev/full", "w") as full:
+        run = subprocess.run(
+            [sys.executable, "-m", "circuitlang.cli", *arguments],
+            stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT, timeout=60,
+        )  # fmt: skip
+    assert run.returncode == 2
+    assert run.stderr == "error: the output cannot be written: no space is left\n"

@@ -443,3 +443,24 @@ def test_the_page_names_the_packages(hostile: Path) -> None:
     (shown,) = [b for b in blocks(ROOT / "docs" / "papers.md") if b.language == "latex"]
     needed = re.findall(r"^%   (.*)$", text_of(hostile, "x.tex"), re.MULTILINE)
     assert shown.text.startswith("\n".join([*needed, "...\n"]))
+
+
+def test_what_a_spec_needs_is_not_written_over(tmp_path: Path) -> None:
+    for name in ("first.circ", "first.circ.lock"):
+        shutil.copy(ROOT / "specs" / "toy" / name, tmp_path)
+    spec, lock = tmp_path / "first.circ", tmp_path / "first.circ.lock"
+    before = lock.read_bytes()
+    for arguments in (("export", spec, "--frozen", "--csv", lock), ("report", spec, "--svg", lock)):
+        found, _, err = invoke(*arguments)
+        assert found == 2
+        assert "the spec needs it" in err
+    assert lock.read_bytes() == before
+
+
+def test_two_outputs_have_two_files(tmp_path: Path) -> None:
+    one = tmp_path / "one"
+    spec = ROOT / "specs" / "toy" / "first.circ"
+    found, _, err = invoke("export", spec, "--frozen", "--csv", one, "--markdown", one)
+    assert found == 2
+    assert "Two outputs have the same file" in err
+    assert not one.exists()

@@ -137,11 +137,13 @@ def _opened(where: Path | None) -> Iterator[Database]:
     from circuitlang.store.database import FILE
 
     folder, found = _folder(where), []
+    if where is not None and not where.exists():
+        found.append(_error("CL732", f"There is no `{where}`.", "name a spec or a folder"))
 
     def complain(code: str, reason: str, help: str) -> None:
         found.append(_error("CL733", f"The store `{folder / FILE}`: {reason}.", help))
 
-    store = Store(folder, complain, create=False)
+    store = Store(None if found else folder, complain, create=False)
     if not store.usable and not found:
         help = "name a spec, or the folder that has its .circ; `circ check` makes a store"
         found.append(_error("CL732", f"There is no store in `{folder}`.", help))

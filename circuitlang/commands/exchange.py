@@ -23,7 +23,7 @@ from circuitlang.commands.options import (
     refuse_with_lock,
 )
 from circuitlang.commands.printing import finished, print_diagnostics_of, progress
-from circuitlang.commands.targets import write_target
+from circuitlang.commands.targets import STDOUT, write_target
 
 if TYPE_CHECKING:
     from circuitlang.exchange import Exchanged
@@ -125,6 +125,9 @@ def export(
     if not targets:
         _stop("CL746", "It is not said what to export.")
     _refuse({"TARGET": target, **of_target}, "--latex, --bibtex, --markdown or --csv")
+    written_to = [path.resolve() for path in targets.values() if path != STDOUT]
+    if len(set(written_to)) < len(written_to):
+        _stop("CL746", "Two outputs have the same file.")
     if latex is None:
         _refuse(of_latex, f"--{next(iter(targets))}")
     from circuitlang.front import Options

@@ -1,4 +1,4 @@
-"""Files that commands write for the user: replaced whole, never the spec, `-` for stdout."""
+"""Files that commands write for the user: replaced whole, never what they read; `-` for stdout."""
 
 from __future__ import annotations
 
@@ -31,9 +31,20 @@ def write_target(target: Path, text: str, spec: Path, code: str, help: str) -> b
     return False
 
 
+def _is_read(target: Path, spec: Path) -> bool:
+    """Whether it is the spec's lock, or a file that the spec is read with."""
+    from circuitlang.front import resolve_file
+    from circuitlang.lockfile.form import lock_path
+
+    needed = (lock_path(spec), *resolve_file(spec).diagnostics.read)
+    return any(path.exists() and target.samefile(path) for path in needed)
+
+
 def _obstacle(target: Path, spec: Path) -> str | None:
     if target.exists() and target.samefile(spec):
         return "it is the spec itself"
+    if target.is_file() and _is_read(target, spec):
+        return "the spec needs it"
     if target.is_dir():
         return "it is a folder"
     if target.exists() and not target.is_file():

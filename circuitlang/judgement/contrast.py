@@ -336,7 +336,10 @@ def unguaranteed(formula: Formula, target: str | None = None) -> tuple[Unsupport
     found: list[Unsupported] = []
     if any(independences(formula)):
         found.append(
-            Unsupported("a permutation test shows dependence, and guarantees nothing else")
+            Unsupported(
+                "a permutation test shows dependence, and guarantees nothing else",
+                "leave the guarantee out, or claim a share: `agreement(M - C, 1) >= 80%`",
+            )
         )
     for comparison in comparisons(formula):
         form = classify(comparison, target)

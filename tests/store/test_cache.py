@@ -169,6 +169,16 @@ def test_prune_wants_to_know_what(spec: Path) -> None:
     assert "`soon` is no age" in problem("prune", spec, "--older-than", "soon")
 
 
+def test_a_path_that_is_not_there_is_no_store_elsewhere(
+    spec: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(spec.parent)
+    before = rows(spec, "runs")
+    assert "There is no `nosuch`" in problem("prune", "nosuch", "--all")
+    assert "There is no `nosuch`" in problem("list", "nosuch")
+    assert rows(spec, "runs") == before > 0
+
+
 def test_prune_all(spec: Path) -> None:
     before = cache("list", spec)
     form = cache("prune", spec, "--all")

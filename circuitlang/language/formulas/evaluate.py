@@ -306,6 +306,8 @@ class Evaluator(Iteration):
 
     def within(self, e: syntax.Binary, env: Environment) -> Within:
         number, region = self.compared(e.left, env), self.value(e.right, env)
+        if isinstance(number, PValue):
+            claimed(self, e, number, region)
         if isinstance(region, Items) and len(region.members) == 2:
             low, high = (unparse(item) for item in getattr(e.right, "items", (e.right, e.right)))
             raise self.fail(

@@ -239,6 +239,7 @@ class MetricBuilder:
         return CopyScore(head, Place(positions))
 
     def one_head(self, value: Any, written: Expression, e: syntax.Call) -> Node:
+        self.whole(value, written)
         nodes = list({m.node for m in value.members}) if isinstance(value, Nodes) else []
         if len(nodes) == 1 and nodes[0].kind == "head":
             found: Node = nodes[0]
@@ -255,8 +256,20 @@ class MetricBuilder:
         self.ev.definitions.score_spans.setdefault((self.context.task.name, score), e.span)
         return score
 
+    def whole(self, value: Any, written: Expression) -> None:
+        """Fails for a port: what is measured of a node is what it does with all that it reads."""
+        ported = next((m for m in getattr(value, "members", ()) if getattr(m, "ports", "")), None)
+        if ported is not None:
+            raise self.fail(
+                "CL106",
+                f"`{ported}` is what a head reads, and this measures what it does.",
+                written,
+                f"write `{ported.node}`",
+            )
+
     def one_node(self, value: Any, written: Expression, e: syntax.Call) -> Node:
         """The only node of a set, at whatever places."""
+        self.whole(value, written)
         nodes = {m.node for m in value.members} if isinstance(value, Nodes) else set()
         if len(nodes) == 1 and (node := nodes.pop()) != LOGITS:
             return node
