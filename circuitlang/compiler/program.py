@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from circuitlang.compiler.reads import Reads
-from circuitlang.compiler.rows import Rows
 from circuitlang.compiler.wiring import Wiring, wiring
 from circuitlang.language.prompt import Prompt
 from circuitlang.language.spec import Ablation, Run
@@ -152,11 +151,8 @@ def program(runs: Sequence[Run], reads: Mapping[Run, Reads], prompts: Sequence[P
 
 def _receivers(rows: Sequence[int], graph: Wiring) -> list[int]:
     """The receivers (bits) that each mask has edges into."""
-    number = range(len(graph.architecture.receivers))
-    found = {}
-    for mask in dict.fromkeys(rows):
-        cut = Rows(graph, mask)
-        found[mask] = sum(1 << receiver for receiver in number if cut.row(receiver))
+    entered = graph.architecture.entered
+    found = {mask: sum(1 << i for i in entered(mask)) for mask in dict.fromkeys(rows)}
     return [found[mask] for mask in rows]
 
 

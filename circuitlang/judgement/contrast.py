@@ -285,42 +285,32 @@ def within_parts(within: Within) -> tuple[Comparison, Comparison]:
     return low, Comparison("<=", within.number, within.high)
 
 
-def comparisons(formula: Formula) -> Iterator[Comparison]:
-    """Every comparison a formula is made of."""
+def tested(formula: Formula) -> Iterator[Comparison | Independence]:
+    """Every comparison and every test of independence that a formula is made of."""
     match formula:
         case Comparison() | Within() if claimed := claimed_share(formula):
             for _, member in claimed[0].members:
-                yield from comparisons(member)
-        case Comparison():
+                yield from tested(member)
+        case Comparison() | Independence():
             yield formula
         case Within():
             yield from within_parts(formula)
         case Both(parts):
             for part in parts:
-                yield from comparisons(part)
+                yield from tested(part)
         case Quantified(search=Search() as search, members=()):
-            yield from comparisons(search.first)
+            yield from tested(search.first)
         case Quantified():
             for _, member in formula.members:
-                yield from comparisons(member)
+                yield from tested(member)
+
+
+def comparisons(formula: Formula) -> Iterator[Comparison]:
+    return (part for part in tested(formula) if isinstance(part, Comparison))
 
 
 def independences(formula: Formula) -> Iterator[Independence]:
-    """Every test of independence in a formula."""
-    match formula:
-        case Independence():
-            yield formula
-        case Comparison() | Within() if claimed := claimed_share(formula):
-            for _, member in claimed[0].members:
-                yield from independences(member)
-        case Both(parts):
-            for part in parts:
-                yield from independences(part)
-        case Quantified(search=Search() as search, members=()):
-            yield from independences(search.first)
-        case Quantified():
-            for _, member in formula.members:
-                yield from independences(member)
+    return (part for part in tested(formula) if isinstance(part, Independence))
 
 
 def unsupported(formula: Formula, target: str | None = None) -> tuple[Unsupported, ...]:

@@ -33,10 +33,7 @@ def receivers_forms(
 
 
 def _receivers(mask: int, architecture: Architecture) -> tuple[str, ...]:
-    entered = (architecture.row(mask, i) for i in range(len(architecture.receivers)))
-    return tuple(
-        str(receiver) for receiver, row in zip(architecture.receivers, entered, strict=True) if row
-    )
+    return tuple(str(architecture.receivers[i]) for i in architecture.entered(mask))
 
 
 def positioned_forms(

@@ -191,10 +191,10 @@ def receivers_of(
 ) -> dict[int, tuple[int, ...]]:
     """The receivers that the set has edges into, each with the places (prompt * length +
     position) where it has them."""
-    found: dict[int, list[int]] = {}
-    for prompt, layout in enumerate(layouts):
-        for position, mask in enumerate(edges.rows(layout)):
-            for receiver in range(len(graph.receivers)):
-                if mask and graph.row(mask, receiver):
-                    found.setdefault(receiver, []).append(prompt * layout.length + position)
-    return {receiver: tuple(places) for receiver, places in found.items()}
+    everywhere = tuple(range(len(layouts) * layouts[0].length))
+    found: dict[int, tuple[int, ...]] = {}
+    for region in reference.regions_of(edges, layouts):
+        places = everywhere if region.index is None else region.index
+        for receiver in graph.entered(region.mask):
+            found[receiver] = found.get(receiver, ()) + places
+    return found

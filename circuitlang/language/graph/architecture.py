@@ -168,6 +168,10 @@ class Architecture:
         """The senders whose edge into receiver number `receiver` is in `mask`: bit s for sender s."""
         return (mask >> self.offsets[receiver]) & ((1 << self.counts[receiver]) - 1)
 
+    def entered(self, mask: int) -> tuple[int, ...]:
+        """The numbers of the receivers that `mask` has edges into."""
+        return tuple(i for i in range(len(self.receivers)) if self.row(mask, i))
+
     def edge(self, number: int) -> Edge:
         receiver = self.receiver_of(number)
         return Edge(self.senders[number - self.offsets[receiver]], self.receivers[receiver])
