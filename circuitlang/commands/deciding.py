@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from circuitlang.commands.options import (
-    AgainstReference,
+    DECIDING,
+    EXECUTING,
+    SAMPLING,
     AsJson,
-    Chunk,
-    ClaimNames,
-    Device,
     Files,
-    Fresh,
-    Memory,
-    NoStore,
     OneFile,
     PerExample,
-    Quick,
-    Samples,
-    Seed,
-    StoreFolder,
     refuse_with_lock,
+    with_options,
 )
 from circuitlang.commands.printing import (
     finished,
@@ -39,21 +33,13 @@ if TYPE_CHECKING:
     from circuitlang.report.document import CheckDocument
 
 
+@with_options(*DECIDING, "against_reference")
 def check(
     files: Files,
     as_json: AsJson = False,
     per_example: PerExample = False,
-    device: Device = "cpu",
-    samples: Samples = None,
-    seed: Seed = None,
-    claim: ClaimNames = None,
-    quick: Quick = False,
-    chunk: Chunk = None,
-    memory: Memory = None,
-    store: StoreFolder = None,
-    no_store: NoStore = False,
-    fresh: Fresh = False,
-    against_reference: AgainstReference = False,
+    *,
+    options: Options,
     locked: Annotated[
         bool,
         typer.Option("--locked", help="refuse a spec that is not what FILE.lock says of it"),
@@ -74,20 +60,7 @@ def check(
     from circuitlang.report.outcome import document
     from circuitlang.report.terminal import print_document
 
-    options = pipeline.Options(
-        device=device,
-        samples=samples,
-        seed=seed,
-        claims=tuple(claim or ()),
-        chunk=chunk,
-        quick=quick,
-        store=store,
-        stored=not no_store,
-        fresh=fresh,
-        memory=memory,
-        against_reference=against_reference,
-        locked=locked,
-    )
+    options = replace(options, locked=locked)
     if locked or frozen:
         refuse_with_lock("--frozen" if frozen else "--locked", options, frozen and per_example)
     documents = []
@@ -118,37 +91,20 @@ def _frozen(file: Path, options: Options) -> CheckDocument:
     return found or document(Outcome(file, front, 0.0), options, per_example=False)
 
 
+@with_options(*SAMPLING, *EXECUTING)
 def evaluate(
     file: OneFile,
     expression: Annotated[str, typer.Argument(help='such as "drop(ioi, a9.h9)"')],
     as_json: AsJson = False,
     per_example: PerExample = False,
-    device: Device = "cpu",
-    samples: Samples = None,
-    seed: Seed = None,
-    quick: Quick = False,
-    chunk: Chunk = None,
-    memory: Memory = None,
-    store: StoreFolder = None,
-    no_store: NoStore = False,
-    fresh: Fresh = False,
+    *,
+    options: Options,
 ) -> None:
     """Work out any expression of the language in the context of a spec."""
     from circuitlang import pipeline
     from circuitlang.report.outcome import document
     from circuitlang.report.terminal import print_evaluation
 
-    options = pipeline.Options(
-        device=device,
-        samples=samples,
-        seed=seed,
-        chunk=chunk,
-        quick=quick,
-        store=store,
-        stored=not no_store,
-        fresh=fresh,
-        memory=memory,
-    )
     with progress(as_json) as bars:
         outcome = pipeline.evaluate(file, expression, options, bars)
     print_diagnostics_of(finished(outcome.front.found))
@@ -160,35 +116,16 @@ def evaluate(
     raise typer.Exit(2 if outcome.measured is None else outcome.exit_code)
 
 
+@with_options(*DECIDING)
 def plan(
     file: OneFile,
     as_json: AsJson = False,
-    device: Device = "cpu",
-    samples: Samples = None,
-    seed: Seed = None,
-    claim: ClaimNames = None,
-    quick: Quick = False,
-    chunk: Chunk = None,
-    memory: Memory = None,
-    store: StoreFolder = None,
-    no_store: NoStore = False,
-    fresh: Fresh = False,
+    *,
+    options: Options,
 ) -> None:
     """Say what a check would execute; loads no weights."""
     from circuitlang import pipeline
 
-    options = pipeline.Options(
-        device=device,
-        samples=samples,
-        seed=seed,
-        claims=tuple(claim or ()),
-        chunk=chunk,
-        quick=quick,
-        store=store,
-        stored=not no_store,
-        fresh=fresh,
-        memory=memory,
-    )
     front, cost = pipeline.plan(file, options)
     print_diagnostics_of(front.found)
     if cost is None:

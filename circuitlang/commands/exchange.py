@@ -8,25 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from circuitlang.commands.options import (
-    Chunk,
-    ClaimNames,
-    Device,
-    Fresh,
-    Memory,
-    NoStore,
-    OneFile,
-    Quick,
-    Samples,
-    Seed,
-    StoreFolder,
-    refuse_with_lock,
-)
+from circuitlang.commands.options import DECIDING, OneFile, refuse_with_lock, with_options
 from circuitlang.commands.printing import finished, print_diagnostics_of, progress
 from circuitlang.commands.targets import STDOUT, write_target
 
 if TYPE_CHECKING:
     from circuitlang.exchange import Exchanged
+    from circuitlang.front import Options
 
 Target = Annotated[Path, typer.Argument(help="the file to write", metavar="TARGET")]
 To = Annotated[
@@ -60,6 +48,7 @@ def convert(
     _tell(exchange.convert(source, target, to, model))
 
 
+@with_options(*DECIDING)
 def export(
     file: OneFile,
     circuit: Annotated[
@@ -95,16 +84,8 @@ def export(
     frozen: Annotated[
         bool, typer.Option("--frozen", help="take the results from FILE.lock; run nothing")
     ] = False,
-    device: Device = "cpu",
-    samples: Samples = None,
-    seed: Seed = None,
-    claim: ClaimNames = None,
-    quick: Quick = False,
-    chunk: Chunk = None,
-    memory: Memory = None,
-    store: StoreFolder = None,
-    no_store: NoStore = False,
-    fresh: Fresh = False,
+    *,
+    options: Options,
 ) -> None:
     """Write a circuit for another tool, or claims for a paper.
 
@@ -130,20 +111,6 @@ def export(
         _stop("CL746", "Two outputs have the same file.")
     if latex is None:
         _refuse(of_latex, f"--{next(iter(targets))}")
-    from circuitlang.front import Options
-
-    options = Options(
-        device=device,
-        samples=samples,
-        seed=seed,
-        claims=tuple(claim or ()),
-        chunk=chunk,
-        quick=quick,
-        store=store,
-        stored=not no_store,
-        fresh=fresh,
-        memory=memory,
-    )
     if frozen:
         refuse_with_lock("--frozen", options)
     from circuitlang.papers import Wanted, papers

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from circuitlang.commands.options import (
+    EXECUTING,
     AgainstReference,
     AsJson,
     Chunk,
     Device,
     Files,
-    Fresh,
     Memory,
-    NoStore,
     OneFile,
     StoreFolder,
     refuse_with_lock,
+    with_options,
 )
 from circuitlang.commands.printing import count, print_diagnostics_of, print_json, progress, stdout
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from circuitlang.report.document import CheckDocument
 
 
+@with_options(*EXECUTING, "against_reference")
 def lock(
     files: Files,
     as_json: AsJson = False,
@@ -37,13 +39,8 @@ def lock(
             "--preregister", help="seal the spec before any result exists; executes nothing"
         ),
     ] = False,
-    device: Device = "cpu",
-    chunk: Chunk = None,
-    memory: Memory = None,
-    store: StoreFolder = None,
-    no_store: NoStore = False,
-    fresh: Fresh = False,
-    against_reference: AgainstReference = False,
+    *,
+    options: Options,
     quick: Annotated[bool, typer.Option("--quick", hidden=True)] = False,
     samples: Annotated[int | None, typer.Option("--samples", hidden=True)] = None,
     seed: Annotated[int | None, typer.Option("--seed", hidden=True)] = None,
@@ -53,20 +50,7 @@ def lock(
     The lock belongs into version control, beside FILE. Stored runs are used, as check does. A lock
     that would say the same is left as it is. Exit codes are those of check; after 2 nothing is written.
     """
-    from circuitlang.front import Options
-
-    options = Options(
-        device=device,
-        samples=samples,
-        seed=seed,
-        chunk=chunk,
-        quick=quick,
-        store=store,
-        stored=not no_store,
-        fresh=fresh,
-        memory=memory,
-        against_reference=against_reference,
-    )
+    options = replace(options, samples=samples, seed=seed, quick=quick)
     refuse_with_lock("circ lock", options)
     if preregister:
         sealed = [_preregister(file, options) for file in files]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -61,6 +63,66 @@ AgainstReference = Annotated[
 ClaimNames = Annotated[
     list[str] | None, typer.Option("--claim", help="only this claim (may be repeated)")
 ]
+
+# Fields of `Options` and the flags that set them, with what stands where none is given.
+_FLAGS: dict[str, tuple[Any, Any]] = {
+    "device": (Device, "cpu"),
+    "samples": (Samples, None),
+    "seed": (Seed, None),
+    "claim": (ClaimNames, None),
+    "quick": (Quick, False),
+    "chunk": (Chunk, None),
+    "memory": (Memory, None),
+    "store": (StoreFolder, None),
+    "no_store": (NoStore, False),
+    "fresh": (Fresh, False),
+    "against_reference": (AgainstReference, False),
+}
+EXECUTING = ("device", "chunk", "memory", "store", "no_store", "fresh")
+SAMPLING = ("samples", "seed", "quick")
+DECIDING = (*SAMPLING, "claim", *EXECUTING)
+
+
+def with_options(*flags: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command the named flags in place of its parameter `options`, made of them."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        def called(**given: Any) -> None:
+            command(**_rest(given, flags), options=_options({f: given[f] for f in flags}))
+
+        hints = get_type_hints(command, localns={"Options": Any}, include_extras=True)
+        parameters: list[inspect.Parameter] = []
+        for name, one in inspect.signature(command).parameters.items():
+            if name == "options":
+                parameters += [_parameter(flag, *_FLAGS[flag]) for flag in flags]
+            else:
+                parameters.append(_parameter(name, hints[name], one.default))
+        called.__name__, called.__doc__ = command.__name__, command.__doc__
+        called.__annotations__ = {}
+        called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return called
+
+    return decorate
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )
+
+
+def _rest(given: dict[str, Any], flags: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name not in flags}
+
+
+def _options(given: dict[str, Any]) -> Options:
+    from circuitlang.front import Options
+
+    if "claim" in given:
+        given["claims"] = tuple(given.pop("claim") or ())
+    if "no_store" in given:
+        given["stored"] = not given.pop("no_store")
+    return Options(**given)
 
 
 def refuse_with_lock(what: str, options: Options, per_example: bool = False) -> None:

@@ -7,26 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from circuitlang.commands.options import (
-    Chunk,
-    ClaimNames,
-    Device,
-    Fresh,
-    Memory,
-    NoStore,
-    OneFile,
-    Quick,
-    Samples,
-    Seed,
-    StoreFolder,
-)
+from circuitlang.commands.options import DECIDING, OneFile, with_options
 from circuitlang.commands.printing import finished, print_diagnostics_of, progress
 from circuitlang.commands.targets import write_target
 
 if TYPE_CHECKING:
+    from circuitlang.front import Options
     from circuitlang.reporting import Written
 
 
+@with_options(*DECIDING)
 def report(
     file: OneFile,
     output: Annotated[
@@ -40,16 +30,8 @@ def report(
     circuit: Annotated[
         str | None, typer.Option(help="the circuit that --svg draws, instead of the first")
     ] = None,
-    device: Device = "cpu",
-    samples: Samples = None,
-    seed: Seed = None,
-    claim: ClaimNames = None,
-    quick: Quick = False,
-    chunk: Chunk = None,
-    memory: Memory = None,
-    store: StoreFolder = None,
-    no_store: NoStore = False,
-    fresh: Fresh = False,
+    *,
+    options: Options,
 ) -> None:
     """Check a spec and write what came of it as one HTML page, which needs no network.
 
@@ -57,20 +39,7 @@ def report(
     a page is written of claims that fail, too, and none where nothing could be run.
     """
     from circuitlang import reporting
-    from circuitlang.front import Options
 
-    options = Options(
-        device=device,
-        samples=samples,
-        seed=seed,
-        claims=tuple(claim or ()),
-        chunk=chunk,
-        quick=quick,
-        store=store,
-        stored=not no_store,
-        fresh=fresh,
-        memory=memory,
-    )
     code, draws = 0, figure is not None or circuit is not None
     if draws:
         target = figure or Path(f"{file.stem}.svg")
