@@ -1,0 +1,169 @@
+"""One model on one task's prompts, scored by one metric under one ablation.
+
+Takes a spec's file and the context words that are to hold instead of its defaults, and gives the
+numbers of any runs there, through the store and the value graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from circuitlang.compiler.collect import Needed
+from circuitlang.compiler.collect import Setting as Extremes
+from circuitlang.front import Front, Options, Progress, fetched_front
+from circuitlang.language.graph.architecture import Architecture, architecture
+from circuitlang.language.graph.edges import EdgeSet
+from circuitlang.language.prompt import PromptSet
+from circuitlang.language.spec import Mean, Measurement, Metric, Number, Operation, Run
+from circuitlang.measurement.batch import Checked
+from circuitlang.measurement.measured import sample_of
+from circuitlang.measurement.measuring import measure_all
+from circuitlang.measurement.runner import ModelProblems, Runner
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from circuitlang.judgement.estimator import Estimator
+    from circuitlang.measurement.measured import Measured
+
+
+@dataclass(frozen=True)
+class Context:
+    """Context words as text, each None where the spec's default holds."""
+
+    on: str | None = None
+    under: str | None = None
+    by: str | None = None
+    with_: str | None = None
+    free: str | None = None
+
+    @property
+    def words(self) -> str:
+        given = {"on": self.on, "under": self.under, "by": self.by}
+        given |= {"with": self.with_, "free": self.free}
+        return "".join(f" {word} {value}" for word, value in given.items() if value is not None)
+
+
+class Experiment:
+    """Numbers of runs of one model on one task's prompts.
+
+    `whole` is M and `floor` none, whose ablation every run has. `graph` has the model's edges, and
+    `candidates` those that can be ablated: all that do not leave a free node.
+    """
+
+    def __init__(self, runner: Runner, extremes: Extremes, context: Context) -> None:
+        assert extremes.floor is not None
+        self.runner, self.extremes, self.context = runner, extremes, context
+        self.whole, self.floor, self.metric = extremes.whole, extremes.floor, extremes.metric
+        self.graph: Architecture = architecture(self.whole.model.shape)
+        self.candidates = self.graph.everything & ~self.floor.floor.lasting
+        self._first: Measured | None = None
+
+    @property
+    def front(self) -> Front:
+        return self.runner.front
+
+    @property
+    def progress(self) -> Progress:
+        return self.runner.progress
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.whole.task, self.whole.model.name
+
+    @property
+    def drawn(self) -> PromptSet:
+        return self.front.prompts[self.key]
+
+    def run(self, live: EdgeSet, written: str = "") -> Run:
+        """F's run of a set of edges: free nodes' are added, all others ablated."""
+        live = live | self.floor.floor
+        if live == self.whole.live:
+            return self.whole
+        return replace(self.floor, live=live, written=written)
+
+    def without(self, edges: EdgeSet, inside: EdgeSet | None = None, written: str = "") -> Run:
+        """The run of `inside`, by default M, without some edges."""
+        return self.run((inside or self.whole.live) - edges, written)
+
+    def values(
+        self, runs: Collection[Run], metrics: Sequence[Metric] = ()
+    ) -> dict[tuple[Run, Metric], npt.NDArray[np.float64]]:
+        """Every metric, by default the experiment's, of every run: one number per prompt.
+
+        The first call checks the invariants and measures M and none besides.
+        """
+        metrics = tuple(metrics) or (self.metric,)
+        if self._first is None:
+            self._first = self._measured(
+                dict.fromkeys((*runs, self.whole, self.floor), metrics), None
+            )
+            return dict(self._first.values)
+        noise = dict(self._first.noise)
+        known = {metric: noise.get(metric, max(noise.values())) for metric in metrics}
+        batch = self.runner.batch(self.drawn, dict.fromkeys(runs, metrics))
+        self.runner.execute(batch, Checked(known, self._first.invariants))
+        return batch.values
+
+    def measure(self, numbers: Sequence[Number], beside: Collection[Run] = ()) -> Estimator:
+        """What gives values and intervals of numbers over this experiment's runs.
+
+        `beside` are runs that are measured by the experiment's metric too.
+        """
+        from circuitlang.compiler.collect import measurements
+        from circuitlang.judgement.estimator import Estimator
+
+        requests: dict[Run, dict[Metric, None]] = {}
+        for number in numbers:
+            for one in measurements(number):
+                requests.setdefault(one.run, {})[one.metric] = None
+        for run in (*beside, self.whole, self.floor):
+            requests.setdefault(run, {})[self.metric] = None
+        measured = self._measured({run: tuple(ms) for run, ms in requests.items()}, self._first)
+        self._first = self._first or measured
+        return Estimator(sample_of(measured, self.runner.options.seed))
+
+    def mean(self, run: Run, metric: Metric | None = None) -> Mean:
+        """F of a run."""
+        return Mean(Measurement(run, metric or self.metric))
+
+    def difference(self, one: Run, other: Run) -> Operation:
+        return Operation("-", (self.mean(one), self.mean(other)))
+
+    @cached_property
+    def effect(self) -> Operation:
+        """F(M) - F(none)."""
+        return self.difference(self.whole, self.floor)
+
+    def _measured(self, requests: Any, before: Measured | None) -> Measured:
+        needed = Needed(requests, (self.extremes,), {})
+        return measure_all(self.runner, needed, {self.key: self.drawn})
+
+
+@contextmanager
+def experiment(
+    path: Path, options: Options, context: Context, progress: Progress
+) -> Iterator[tuple[Front, Experiment | None]]:
+    """The experiment that a spec and the context words describe; None with errors in the front.
+
+    Models that cannot be used and prompts that cannot be measured become diagnostics.
+    """
+    words = context.words
+    front = fetched_front(path, options, progress, f"F(M{words}) - F(none{words})")
+    if front.resolved is None or front.diagnostics.has_errors:
+        yield front, None
+        return
+    number = front.asked[0][0]
+    assert isinstance(number, Operation)
+    above, below = number.operands
+    assert isinstance(above, Mean)
+    assert isinstance(below, Mean)
+    extremes = Extremes(above.measurement.run, below.measurement.run, above.measurement.metric)
+    with ModelProblems(front), closing(Runner(front, options, progress)) as runner:
+        yield front, Experiment(runner, extremes, context)
