@@ -94,6 +94,8 @@ class _Ranking:
     def document(self) -> EffectsDocument | None:
         question, made = self.question, self.made
         inside = self._inside()
+        if self.diagnostics.has_errors:
+            return None
         listed = self._listed()
         if listed is None or self.diagnostics.has_errors:
             return None
@@ -111,12 +113,12 @@ class _Ranking:
             file=str(self.path),
             spec=spec.name,
             version=spec.version,
-            task=made.whole.task,
+            task=made.context.on or made.whole.task,
             ablation=str(made.floor.ablation),
             metric=str(made.metric),
             lower_is_better=made.metric.lower_is_better,
             model=made.whole.model.name,
-            prompts=len(made.drawn.prompts),
+            prompts=total.n or len(made.drawn.prompts),
             seed=made.runner.options.seed,
             kind=question.kind,  # type: ignore[arg-type]
             of=listed.kind,  # type: ignore[arg-type]

@@ -57,14 +57,14 @@ class EffectsDocument(Form):
     """Everything one `circ effects` of one file found."""
 
     schema_name: Literal["circ-effects"] = Field(
-        "circ-effects", serialization_alias="schema", validation_alias="schema"
+        default="circ-effects", serialization_alias="schema", validation_alias="schema"
     )
     schema_version: str = SCHEMA_VERSION
     tool: dict[str, str]
     file: str
     spec: str
     version: str | None
-    task: str
+    task: str = Field(description="or what of it the command line named, such as a template")
     ablation: str
     metric: str
     lower_is_better: bool
@@ -102,7 +102,9 @@ class EffectsDocument(Form):
         name = f"{self.spec} {self.version or ''}".strip()
         some = f"{self.measured:,} of " if self.measured < self.members else ""
         noun = self.of.removesuffix("s") if self.members == 1 else self.of
-        return f"{name}: {self.kind} effects of {some}{self.members:,} {noun}"
+        how = f"effects inside {self.inside}" if self.kind == "inside" else f"{self.kind} effects"
+        where = f", each at {count(len(self.positions), 'position')}" if self.positions else ""
+        return f"{name}: {how} of {some}{self.members:,} {noun}{where}"
 
     @property
     def context(self) -> str:
