@@ -59,11 +59,11 @@ class Experiment:
     """
 
     def __init__(
-        self, runner: Runner, extremes: Extremes, context: Context, rows: Rows = Rows()
+        self, runner: Runner, extremes: Extremes, context: Context, rows: Rows | None = None
     ) -> None:
         assert extremes.floor is not None
         self.runner, self.extremes, self.context = runner, extremes, context
-        self.rows = rows
+        self.rows = rows or Rows()
         self.whole, self.floor, self.metric = extremes.whole, extremes.floor, extremes.metric
         self.graph: Architecture = architecture(self.whole.model.shape)
         self.candidates = self.graph.everything & ~self.floor.floor.lasting
