@@ -125,6 +125,12 @@ TITLES = {
     "CL747": "options of an export that do not go together",
     "CL748": "a listing that would end inside the spec",
     "CL749": "a lock that is not cited",
+    "CL751": "effects of an empty set",
+    "CL752": "effects of what is no set",
+    "CL753": "shares of an effect that is not clear of zero",
+    "CL754": "effects that are all zero",
+    "CL755": "effects of what lies outside the circuit",
+    "CL756": "options of effects that do not go together",
     "CL901": "a defect of this tool",
 }
 
