@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from circuitlang.commands import (
+    attribute,
     cache,
     deciding,
     diff,
@@ -42,6 +43,7 @@ app.command()(text.show)
 app.command()(deciding.plan)
 app.command()(reporting.report)
 app.command()(effects.effects)
+app.command()(attribute.attribute)
 app.command()(exchange.convert)
 app.command()(exchange.export)
 app.command()(text.explain)

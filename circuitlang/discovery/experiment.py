@@ -85,6 +85,18 @@ class Experiment:
     def drawn(self) -> PromptSet:
         return self.front.prompts[self.key]
 
+    @cached_property
+    def prompts(self) -> PromptSet:
+        """The prompts that numbers average over."""
+        match self.rows:
+            case Rows("template", key):
+                kept = [p for p in self.drawn.prompts if p.template == key]
+            case Rows("part", key, slot):
+                kept = [p for p in self.drawn.prompts if p.slots[slot] == key]
+            case _:
+                return self.drawn
+        return replace(self.drawn, prompts=tuple(kept))
+
     def run(self, live: EdgeSet, written: str = "") -> Run:
         """F's run of a set of edges: free nodes' are added, all others ablated."""
         live = live | self.floor.floor
