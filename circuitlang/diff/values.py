@@ -11,7 +11,7 @@ from circuitlang.report.diff.document import DetailForm
 
 
 def task_details(before: Any, after: Any) -> tuple[DetailForm, ...]:
-    """Prompts, slots, conditions, sample, seed, token sets and corruptions that differ."""
+    """Prompts, slots, conditions, sample, seed, split, token sets and corruptions that differ."""
     return tuple(_task(before, after))
 
 
@@ -22,6 +22,7 @@ def _task(before: Any, after: Any) -> Iterator[DetailForm]:
     yield from _value("where", old["where"], new["where"])
     for setting in ("sample", "seed"):
         yield from _value(setting, old[setting], new[setting])
+    yield from _value("split", old.get("split"), new.get("split"))
     yield from _each("tokens", before["tokens"], after["tokens"])
     old, new = before["corruptions"], after["corruptions"]
     for name in sorted({*old, *new}):

@@ -12,6 +12,7 @@ from circuitlang.language.text.slips.spot import Slip, Spot, like, written
 _SETTINGS = {
     "sample": "16",
     "seed": "0",
+    "split": "search",
     "paper": '"arXiv:..."',
     "title": '"..."',
     "authors": '"Ada Lovelace; Charles Babbage"',
