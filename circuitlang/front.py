@@ -361,7 +361,7 @@ def draw_prompts(front: Front, options: Options) -> None:
             front.prompts[task, name] = drawn
             _check_scores(task, drawn, resolved, diagnostics)
     _check_means(front)
-    _check_counterexamples(front)
+    _check_counterexamples(front, options)
     _draw_donors(front, options)
     _check_places(front)
     for reference in missing:
@@ -391,8 +391,11 @@ def _check_scores(
             )
 
 
-def _check_counterexamples(front: Front) -> None:
-    """Every prompt that is said to refute a claim is one that its task allows."""
+def _check_counterexamples(front: Front, options: Options) -> None:
+    """Every prompt that is said to refute a claim is one that its task allows.
+
+    One of the spec's own half is passed over where `options` ask for the other.
+    """
     assert front.resolved is not None
     statements = front.resolved.file.statements
     spans = {s.member: s.span for s in statements if isinstance(s, syntax.Counterexample)}
@@ -404,13 +407,23 @@ def _check_counterexamples(front: Front) -> None:
             continue
         inputs = inputs_of(front, run.task, run.model)
         for text in form.counterexamples:
-            if inputs.read(text) is None:
-                front.diagnostics.error(
-                    "CL318",
-                    f"No prompt of task `{run.task}` says {quoted(text)}.",
-                    spans.get(text, span),
-                    "give the text as the check printed it, or delete the counterexample",
-                )
+            if inputs.read(text) is not None:
+                continue
+            half = inputs.task.split
+            everything = replace(inputs, task=of_half(inputs.task, None))
+            in_other = half is not None and everything.read(text) is not None
+            if in_other and options.split is not None:
+                continue
+            front.diagnostics.error(
+                "CL318",
+                f"The prompt {quoted(text)} is not in the half `{half}` of task `{run.task}`."
+                if in_other
+                else f"No prompt of task `{run.task}` says {quoted(text)}.",
+                spans.get(text, span),
+                "delete the counterexample, or claim it of a task with the other half"
+                if in_other
+                else "give the text as the check printed it, or delete the counterexample",
+            )
 
 
 def _check_places(front: Front) -> None:

@@ -22,7 +22,9 @@ def _task(before: Any, after: Any) -> Iterator[DetailForm]:
     yield from _value("where", old["where"], new["where"])
     for setting in ("sample", "seed"):
         yield from _value(setting, old[setting], new[setting])
-    yield from _value("split", old.get("split"), new.get("split"))
+    halves = [_half(content.get("split")) for content in (old, new)]
+    if halves[0] != halves[1]:
+        yield DetailForm(what="split", before=halves[0], after=halves[1])
     yield from _each("tokens", before["tokens"], after["tokens"])
     old, new = before["corruptions"], after["corruptions"]
     for name in sorted({*old, *new}):
@@ -31,6 +33,10 @@ def _task(before: Any, after: Any) -> Iterator[DetailForm]:
             continue
         yield from _each(f"corruption {name}:", old[name]["puts"], new[name]["puts"])
         yield from _value(f"corruption {name}: where", old[name]["where"], new[name]["where"])
+
+
+def _half(split: str | None) -> str:
+    return "all prompts" if split is None else f"the half `{split}`"
 
 
 def plain_details(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[DetailForm, ...]:

@@ -92,6 +92,7 @@ class _Drawing:
             donors,
             size,
             len(prompts) == size and not sample.corruptor.random_ones,
+            self.task.split,
         )
 
     def _check_context(self) -> None:
