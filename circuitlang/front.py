@@ -526,8 +526,7 @@ def fetched_front(
 
     With `expression` only that is asked for, else the spec's (chosen) claims and reports.
     """
-    asked = {"seed": options.seed, "dtype": options.dtype, "split": options.split}
-    front = resolve_file(path, **asked)
+    front = resolve_file(path, find, options.seed, options.dtype, options.split)
     if front.diagnostics.has_errors:
         return front
     lacking = front.resolved is None or any(
@@ -539,7 +538,7 @@ def fetched_front(
         def locate(reference: str, revision: str | None, base: Path) -> Found:
             return fetch(reference, revision, base, progress.stage)
 
-        front = resolve_file(path, locate, **asked)
+        front = resolve_file(path, locate, options.seed, options.dtype, options.split)
     if front.resolved is None or front.diagnostics.has_errors:
         return front
     if expression is not None:
