@@ -125,6 +125,10 @@ TITLES = {
     "CL747": "options of an export that do not go together",
     "CL748": "a listing that would end inside the spec",
     "CL749": "a lock that is not cited",
+    "CL781": "a threshold that keeps no edge",
+    "CL782": "a threshold that keeps every edge",
+    "CL783": "a faithfulness that no size reaches",
+    "CL784": "an effect that cannot be told from zero",
     "CL901": "a defect of this tool",
 }
 
