@@ -121,8 +121,7 @@ class Experiment:
                 dict.fromkeys((*runs, self.whole, self.floor), metrics), None
             )
             return dict(self._first.values)
-        noise = dict(self._first.noise)
-        known = {metric: noise.get(metric, max(noise.values())) for metric in metrics}
+        known = {metric: self.noise(metric) for metric in metrics}
         batch = self.runner.batch(self.drawn, dict.fromkeys(runs, metrics))
         self.runner.execute(batch, Checked(known, self._first.invariants))
         return batch.values
@@ -144,6 +143,11 @@ class Experiment:
         measured = self._measured({run: tuple(ms) for run, ms in requests.items()}, self._first)
         self._first = self._first or measured
         return Estimator(sample_of(measured, self.runner.options.seed))
+
+    def noise(self, metric: Metric) -> float:
+        """How far a metric's numbers may be off, in its unit, once something is measured."""
+        known = self._first.noise if self._first is not None else {}
+        return known.get(metric, max(known.values(), default=0.0))
 
     def mean(self, run: Run, metric: Metric | None = None) -> Mean:
         """F of a run."""

@@ -131,6 +131,16 @@ TITLES = {
     "CL754": "effects that are all zero",
     "CL755": "effects of what lies outside the circuit",
     "CL756": "options of effects that do not go together",
+    "CL781": "a threshold that keeps no edge",
+    "CL782": "a threshold that keeps every edge",
+    "CL783": "a faithfulness that no size reaches",
+    "CL784": "an effect that cannot be told from zero",
+    "CL785": "an inverted effect",
+    "CL791": "a metric without gradient",
+    "CL792": "a gradient that is zero",
+    "CL793": "a found circuit that cannot be written",
+    "CL794": "a task that a found circuit cannot draw from",
+    "CL795": "edges that were not looked at",
     "CL901": "a defect of this tool",
 }
 
