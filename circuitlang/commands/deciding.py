@@ -145,13 +145,22 @@ def schema(
     of_verify: Annotated[
         bool, typer.Option("--verify", help="of what `verify --json` prints")
     ] = False,
+    of_curve: Annotated[
+        bool, typer.Option("--curve", help="of what `curve --json` prints")
+    ] = False,
 ) -> None:
     """Print the JSON Schema of `check --json`."""
+    from circuitlang.report.curve import CurveDocument
     from circuitlang.report.diff.document import DiffDocument
     from circuitlang.report.document import CheckDocument
     from circuitlang.report.plan import PlanDocument
     from circuitlang.report.verification import VerificationDocument
 
-    asked = ((of_diff, DiffDocument), (of_plan, PlanDocument), (of_verify, VerificationDocument))
+    asked = (
+        (of_diff, DiffDocument),
+        (of_plan, PlanDocument),
+        (of_verify, VerificationDocument),
+        (of_curve, CurveDocument),
+    )
     document = next((form for is_asked, form in asked if is_asked), CheckDocument)
     print(json.dumps(document.model_json_schema(mode="serialization"), indent=2))

@@ -125,6 +125,11 @@ TITLES = {
     "CL747": "options of an export that do not go together",
     "CL748": "a listing that would end inside the spec",
     "CL749": "a lock that is not cited",
+    "CL771": "scores that rank nothing",
+    "CL772": "faithfulness where ablation costs nothing",
+    "CL773": "sizes that no circuit has",
+    "CL774": "scores of too few edges for a size",
+    "CL775": "a curve that cannot be written",
     "CL901": "a defect of this tool",
 }
 
