@@ -10,10 +10,12 @@ from typing import Annotated
 import typer
 
 from circuitlang.commands import (
+    attribute,
     cache,
     curve,
     deciding,
     diff,
+    effects,
     exchange,
     listing,
     locking,
@@ -41,6 +43,8 @@ app.command()(diff.diff)
 app.command()(text.show)
 app.command()(deciding.plan)
 app.command()(reporting.report)
+app.command()(effects.effects)
+app.command()(attribute.attribute)
 app.command()(curve.curve)
 app.command()(exchange.convert)
 app.command()(exchange.export)

@@ -145,6 +145,9 @@ def schema(
     of_verify: Annotated[
         bool, typer.Option("--verify", help="of what `verify --json` prints")
     ] = False,
+    of_effects: Annotated[
+        bool, typer.Option("--effects", help="of what `effects --json` prints")
+    ] = False,
     of_curve: Annotated[
         bool, typer.Option("--curve", help="of what `curve --json` prints")
     ] = False,
@@ -153,6 +156,7 @@ def schema(
     from circuitlang.report.curve import CurveDocument
     from circuitlang.report.diff.document import DiffDocument
     from circuitlang.report.document import CheckDocument
+    from circuitlang.report.effects import EffectsDocument
     from circuitlang.report.plan import PlanDocument
     from circuitlang.report.verification import VerificationDocument
 
@@ -160,6 +164,7 @@ def schema(
         (of_diff, DiffDocument),
         (of_plan, PlanDocument),
         (of_verify, VerificationDocument),
+        (of_effects, EffectsDocument),
         (of_curve, CurveDocument),
     )
     document = next((form for is_asked, form in asked if is_asked), CheckDocument)

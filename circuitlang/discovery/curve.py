@@ -302,7 +302,7 @@ class Curves:
             by=on.metric.name,
             with_=run.model.name,
             free=run.free,
-            n=len(on.drawn.prompts),
+            n=len(on.prompts.prompts),
             lower_is_better=on.metric.lower_is_better,
             edges=on.graph.size,
             whole=estimator.value(on.mean(on.whole)),
