@@ -342,6 +342,22 @@ def test_without_files_attribution_s_scores_are_used(
     assert own.curves[0].points == file.curves[0].points
 
 
+@pytest.mark.parametrize("metric", ["difference", "divergence"])
+def test_attribution_s_own_curve_is_that_of_its_file(folder: Path, metric: str) -> None:
+    """Also by a metric that is better lower, whose file has the sign turned."""
+    target = folder / f"{metric}.json"
+    words = ("--by", metric, "--no-store")
+    assert invoke("attribute", folder / "s.circ", *words, "-o", target)[0] == 0
+    options = ("--by", metric, "--random", "1")
+    own, file = asked(folder, *options), asked(folder, *options, "--scores", str(target))
+    assert own.curves[0].told.items() <= file.curves[0].told.items()
+    for one, other in zip(own.curves[0].points, file.curves[0].points, strict=True):
+        assert (one.edges, one.pruned) == (other.edges, other.pruned)
+        assert one.value == pytest.approx(other.value, abs=1e-6)
+    assert own.curves[0].above_random is not None
+    assert own.curves[0].above_random.value > 0
+
+
 # ---------------------------------------------------------------- what is found
 
 

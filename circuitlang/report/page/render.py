@@ -67,7 +67,7 @@ def svg(figure: Figure) -> str:
 
 def curve_svg(picture: CurvePicture) -> str:
     """Faithfulness by size: text as text, no scripts, dark on a dark screen."""
-    drawn: str = _environment().get_template("curve.svg").render(picture=picture)
+    drawn: str = environment().get_template("curve.svg").render(picture=picture)
     return drawn
 
 
