@@ -12,6 +12,7 @@ import typer
 from circuitlang.commands import (
     attribute,
     cache,
+    curve,
     deciding,
     diff,
     discover,
@@ -46,6 +47,7 @@ app.command()(reporting.report)
 app.command()(effects.effects)
 app.command()(attribute.attribute)
 app.command()(discover.discover)
+app.command()(curve.curve)
 app.command()(exchange.convert)
 app.command()(exchange.export)
 app.command()(text.explain)

@@ -75,8 +75,8 @@ def convert(
     """
     diagnostics = Diagnostics()
     try:
-        format = _format(target, to)
-        listing = _read(source)
+        format = format_of(target, to)
+        listing = read_listing(source)
         circuit = _circuit(listing, _shape(listing, model), diagnostics)
         if format == "autocircuit" or circuit.scores is None:
             warn_of_nothing(listing, circuit.edges.reach, None, diagnostics)
@@ -111,7 +111,7 @@ def export(
     diagnostics = Diagnostics()
     try:
         edges, shape = _defined(front.resolved, circuit, model)
-        return _write(Circuit(edges, shape), target, _format(target, to), flatten, diagnostics)
+        return _write(Circuit(edges, shape), target, format_of(target, to), flatten, diagnostics)
     except BadCircuit as problem:
         diagnostics.error(problem.code, problem.message, None, problem.help)
     except Reject:
@@ -122,7 +122,8 @@ def export(
 # ---------------------------------------------------------------- from a file
 
 
-def _read(source: Path) -> Listing:
+def read_listing(source: Path) -> Listing:
+    """What a file lists, in any format, told by its content; raises `BadCircuit`."""
     try:
         with source.open("rb") as file:
             content = file.read()
@@ -237,7 +238,8 @@ def _default_model(resolved: Resolved) -> str:
 # ---------------------------------------------------------------- to a file
 
 
-def _format(target: Path, to: str | None) -> str:
+def format_of(target: Path, to: str | None = None) -> str:
+    """One of `FORMATS`: `to`, or what the file's suffix says; raises `BadCircuit`."""
     format = to or OF_SUFFIX.get(target.suffix)
     if format in FORMATS:
         return format
@@ -271,6 +273,13 @@ def _write(
             flatten=flatten,
         )
     _note_convention(circuit, format, diagnostics)
+    write_content(content, target, format)
+    edges = count(circuit.edges.reach.bit_count(), "edge")
+    return Exchanged(diagnostics.sorted, f"{target}: {edges}, {format}")
+
+
+def write_content(content: Any, target: Path, format: str) -> None:
+    """Writes what one of `FORMATS` holds, the file whole or not at all; raises `BadCircuit`."""
     try:
         if format == "pt":
             from circuitlang.runtime.circuit_pt import write_pt
@@ -280,8 +289,6 @@ def _write(
             _write_json(content, target, indent=1 if format == "autocircuit" else None)
     except OSError as problem:
         raise _unusable(target, "written", problem) from None
-    edges = count(circuit.edges.reach.bit_count(), "edge")
-    return Exchanged(diagnostics.sorted, f"{target}: {edges}, {format}")
 
 
 def _note_convention(circuit: Circuit, format: str, diagnostics: Diagnostics) -> None:

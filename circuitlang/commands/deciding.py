@@ -148,8 +148,12 @@ def schema(
     of_effects: Annotated[
         bool, typer.Option("--effects", help="of what `effects --json` prints")
     ] = False,
+    of_curve: Annotated[
+        bool, typer.Option("--curve", help="of what `curve --json` prints")
+    ] = False,
 ) -> None:
     """Print the JSON Schema of `check --json`."""
+    from circuitlang.report.curve import CurveDocument
     from circuitlang.report.diff.document import DiffDocument
     from circuitlang.report.document import CheckDocument
     from circuitlang.report.effects import EffectsDocument
@@ -161,6 +165,7 @@ def schema(
         (of_plan, PlanDocument),
         (of_verify, VerificationDocument),
         (of_effects, EffectsDocument),
+        (of_curve, CurveDocument),
     )
     document = next((form for is_asked, form in asked if is_asked), CheckDocument)
     print(json.dumps(document.model_json_schema(mode="serialization"), indent=2))

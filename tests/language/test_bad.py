@@ -60,6 +60,11 @@ ELSEWHERE = {
     "CL747": ("an option of something else", "test_papers.py"),
     "CL748": ("a comment that ends its listing", "test_papers.py"),
     "CL749": ("a citation of a lock that is out of date", "test_papers.py"),
+    "CL771": ("a file without scores", "test_curve.py"),
+    "CL772": ("a metric the wrong way round", "test_curve.py"),
+    "CL773": ("a grid of nonsense", "test_curve.py"),
+    "CL774": ("a file with few scores", "test_curve.py"),
+    "CL775": ("a figure in place of the scores", "test_curve.py"),
     "CL901": ("a defect of the tool itself", "test_explain.py"),
 }
 # Found after the language's own stages; the sentence itself says what to do.

@@ -7,6 +7,7 @@ edges is kept, the area under f and that under |1 - f|, by the trapezoid rule on
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -27,13 +28,27 @@ def performance(ev: Evaluator, e: syntax.Call, env: Environment) -> Any:
 
 
 def distance(ev: Evaluator, e: syntax.Call, env: Environment) -> Any:
-    return _area(ev, e, env, lambda f: operation("abs", (operation("-", (Constant(1.0), f)),)))
+    return _area(ev, e, env, distance_from_whole)
+
+
+def distance_from_whole(f: Any) -> Any:
+    """|1 - f|."""
+    return operation("abs", (operation("-", (Constant(1.0), f)),))
 
 
 def weights() -> list[float]:
     """The trapezoid rule as one weight per size."""
     widths = [after - before for before, after in pairwise(SIZES)]
     return [(left + right) / 2 for left, right in zip([0.0, *widths], [*widths, 0.0], strict=True)]
+
+
+def area(heights: Sequence[Any]) -> Any:
+    """The area under one number at each of the sizes."""
+    total = None
+    for weight, height in zip(weights(), heights, strict=True):
+        part = operation("*", (Constant(weight), height))
+        total = part if total is None else operation("+", (total, part))
+    return total
 
 
 def _area(ev: Evaluator, e: syntax.Call, env: Environment, height: Any) -> Any:
@@ -52,9 +67,10 @@ def _area(ev: Evaluator, e: syntax.Call, env: Environment, height: Any) -> Any:
         return ev.runs.score(replace(e, name=named, arguments=(circuit,), named=()), env)
 
     def kept(share: float) -> syntax.Expression:
-        number = round(share * ev.graph(env).size)
-        if not number:
-            return none
+        size = ev.graph(env).size
+        number = round(share * size)
+        if number in (0, size):
+            return whole if number else none
         top = ("top", syntax.NumberLiteral(float(number), str(number), e.span))
         return replace(
             e, name=replace(e.name, parts=("edges_from",)), named=(top, *e.named), clauses=()
@@ -62,10 +78,6 @@ def _area(ev: Evaluator, e: syntax.Call, env: Environment, height: Any) -> Any:
 
     none, whole = (syntax.Name((word,), e.span) for word in ("none", "M"))
     floor, full = score(none), score(whole)
-    effect, total = operation("-", (full, floor)), None
-    for share, weight in zip(SIZES, weights(), strict=True):
-        recovered = operation("/", (operation("-", (score(kept(share)), floor)), effect))
-        part = operation("*", (Constant(weight), height(recovered)))
-        total = part if total is None else operation("+", (total, part))
-    assert total is not None
-    return total
+    effect = operation("-", (full, floor))
+    parts = (operation("-", (score(kept(share)), floor)) for share in SIZES)
+    return area([height(operation("/", (part, effect))) for part in parts])

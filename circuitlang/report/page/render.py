@@ -23,6 +23,7 @@ from pygments.formatters import HtmlFormatter
 from circuitlang.highlight import CircLexer
 from circuitlang.report.diagnostics import shown
 from circuitlang.report.page.contents import Contents
+from circuitlang.report.page.curve import CurvePicture
 from circuitlang.report.page.figure import Figure
 from circuitlang.report.page.layout import HEIGHT as NODE_HEIGHT
 from circuitlang.report.page.palette import PORTS
@@ -61,6 +62,12 @@ def svg(figure: Figure) -> str:
         .get_template("figure.svg")
         .render(figure=figure, node_height=NODE_HEIGHT, ports=PORTS, alone=True)
     )
+    return drawn
+
+
+def curve_svg(picture: CurvePicture) -> str:
+    """Faithfulness by size: text as text, no scripts, dark on a dark screen."""
+    drawn: str = environment().get_template("curve.svg").render(picture=picture)
     return drawn
 
 
@@ -174,6 +181,7 @@ def environment() -> Environment:
     )
     found.filters["px"] = lambda value: f"{value:.1f}".removesuffix(".0")
     found.filters["corners"] = _corners
+    found.filters["points"] = lambda points: " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     return found
 
 
