@@ -9,7 +9,17 @@ from typing import Annotated
 
 import typer
 
-from circuitlang.commands import cache, deciding, diff, exchange, listing, locking, reporting, text
+from circuitlang.commands import (
+    cache,
+    deciding,
+    diff,
+    exchange,
+    lens,
+    listing,
+    locking,
+    reporting,
+    text,
+)
 
 INTERRUPTED = 130
 
@@ -31,6 +41,7 @@ app.command()(diff.diff)
 app.command()(text.show)
 app.command()(deciding.plan)
 app.command()(reporting.report)
+app.command()(lens.lens)
 app.command()(exchange.convert)
 app.command()(exchange.export)
 app.command()(text.explain)

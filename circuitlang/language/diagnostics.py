@@ -125,6 +125,9 @@ TITLES = {
     "CL747": "options of an export that do not go together",
     "CL748": "a listing that would end inside the spec",
     "CL749": "a lock that is not cited",
+    "CL761": "a lens of a task without an answer",
+    "CL762": "a position that a lens cannot show",
+    "CL763": "a page of a lens that cannot be written",
     "CL901": "a defect of this tool",
 }
 
