@@ -24,6 +24,7 @@ from circuitlang.measurement.batch import Checked
 from circuitlang.measurement.measured import sample_of
 from circuitlang.measurement.measuring import measure_all
 from circuitlang.measurement.runner import ModelProblems, Runner
+from circuitlang.measurement.search import rows_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -165,5 +166,15 @@ def experiment(
     assert isinstance(above, Mean)
     assert isinstance(below, Mean)
     extremes = Extremes(above.measurement.run, below.measurement.run, above.measurement.metric)
+    _keep_rows(front, above.measurement)
     with ModelProblems(front), closing(Runner(front, options, progress)) as runner:
         yield front, Experiment(runner, extremes, context)
+
+
+def _keep_rows(front: Front, measurement: Measurement) -> None:
+    """Leaves of a task the prompts of one template, where the context names one."""
+    rows, key = measurement.rows, (measurement.run.task, measurement.run.model.name)
+    if rows.kind == "template" and key in front.prompts:
+        drawn = front.prompts[key]
+        kept = [i for i, prompt in enumerate(drawn.prompts) if prompt.template == rows.key]
+        front.prompts[key] = rows_of(drawn, kept)

@@ -309,7 +309,7 @@ def _document(path: Path, context: Context, view: _View) -> LensDocument:
         file=str(path),
         spec=resolved.spec.name,
         version=resolved.spec.version,
-        on=whole.task,
+        on=context.on or whole.task,
         with_=whole.model.name,
         context=f"under zero{words}{default_free}",
         n=len(found.drawn.prompts),
