@@ -41,16 +41,17 @@ ANSWER, FOIL = [11], [12, 13]
 # Hugging Face works out rotary angles in float32 in a model of any dtype.
 ROTARY = 1e-6
 STORED = Options(stored=False)
+DEFAULT = Context()
 
 
-def found(path: Path, options: Options = STORED, context: Context = Context(), **about: Any) -> Any:
+def found(path: Path, options: Options = STORED, context: Context = DEFAULT, **about: Any) -> Any:
     front, document = lens(path, options, context, Silent(), **about)
     assert document is not None, [d.message for d in front.found]
     return document
 
 
 def errors(path: Path, **about: Any) -> list[tuple[str, str, str | None]]:
-    front, document = lens(path, STORED, about.pop("context", Context()), Silent(), **about)
+    front, document = lens(path, STORED, about.pop("context", DEFAULT), Silent(), **about)
     assert document is None
     return [(d.code, d.message, d.help) for d in front.found if d.severity == "error"]
 
@@ -102,9 +103,7 @@ def attention_biases(plain: Any) -> list[torch.Tensor | float]:
 
 def final_norm(plain: Any) -> Any:
     body = plain.base_model
-    return next(
-        getattr(body, n) for n in ("ln_f", "final_layer_norm", "norm") if hasattr(body, n)
-    )
+    return next(getattr(body, n) for n in ("ln_f", "final_layer_norm", "norm") if hasattr(body, n))
 
 
 def streams(plain: Any, tokens: torch.Tensor) -> list[torch.Tensor]:
@@ -115,7 +114,9 @@ def streams(plain: Any, tokens: torch.Tensor) -> list[torch.Tensor]:
         seen.append(value[0] if isinstance(value, tuple) else value)
 
     handles = [blocks(plain)[0].register_forward_pre_hook(lambda _, args: keep(args))]
-    handles += [block.register_forward_hook(lambda _, __, out: keep(out)) for block in blocks(plain)]
+    handles += [
+        block.register_forward_hook(lambda _, __, out: keep(out)) for block in blocks(plain)
+    ]
     plain(tokens)
     for handle in handles:
         handle.remove()
@@ -242,7 +243,9 @@ def test_the_language_has_the_numbers_of_any_family(family: Any) -> None:
     document = found(path)
     for row, column in ((0, 2), (1, 6)):
         value = document.maps[0].cells[row][column].value
-        assert asked(path, document.formula(0, row, column), STORED) == pytest.approx(value, abs=1e-12)
+        assert asked(path, document.formula(0, row, column), STORED) == pytest.approx(
+            value, abs=1e-12
+        )
     part = document.direct.parts[-1]
     index = len(document.direct.parts) - 1
     assert asked(path, document.part_formula(index), STORED) == pytest.approx(part.value, abs=1e-12)
@@ -259,7 +262,9 @@ def asked(path: Path, formula: str, options: Options) -> float:
 def test_free_nodes_of_the_spec_are_not_free_here(toy: Path) -> None:
     plain = found(toy, Options(samples=16, stored=False))
     text = toy.read_text(encoding="utf-8")
-    toy.write_text(text.replace("patch over prompts", "patch free m1 over prompts"), encoding="utf-8")
+    toy.write_text(
+        text.replace("patch over prompts", "patch free m1 over prompts"), encoding="utf-8"
+    )
     freed = found(toy, Options(samples=16, stored=False))
     assert grid(freed, "answer").tolist() == grid(plain, "answer").tolist()
     value = freed.maps[0].cells[0][1].value
@@ -348,7 +353,9 @@ task likes {
 """,
         encoding="utf-8",
     )
-    assert "covers 2 tokens" in errors(path, positions=("Y",), context=Context(on="likes.one"))[0][1]
+    assert (
+        "covers 2 tokens" in errors(path, positions=("Y",), context=Context(on="likes.one"))[0][1]
+    )
     ((code, message, hint),) = errors(path, positions=("first",))
     assert (code, "is not in every prompt" in message) == ("CL762", True)
     assert hint is not None

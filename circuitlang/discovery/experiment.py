@@ -6,12 +6,12 @@ numbers of any runs there, through the store and the value graph.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from circuitlang.compiler.collect import Needed
 from circuitlang.compiler.collect import Setting as Extremes
@@ -106,8 +106,7 @@ class Experiment:
                 dict.fromkeys((*runs, self.whole, self.floor), metrics), None
             )
             return dict(self._first.values)
-        noise = dict(self._first.noise)
-        known = {metric: noise.get(metric, max(noise.values())) for metric in metrics}
+        known = {metric: self.noise(metric) for metric in metrics}
         batch = self.runner.batch(self.drawn, dict.fromkeys(runs, metrics))
         self.runner.execute(batch, Checked(known, self._first.invariants))
         return batch.values
@@ -115,7 +114,8 @@ class Experiment:
     def measure(self, numbers: Sequence[Number], beside: Collection[Run] = ()) -> Estimator:
         """What gives values and intervals of numbers over this experiment's runs.
 
-        `beside` are runs that are measured by the experiment's metric too.
+        `beside` are runs that are measured by the experiment's metric too. As with `values`, only
+        the first call checks the invariants; later ones take the largest noise found then.
         """
         from circuitlang.compiler.collect import measurements
         from circuitlang.judgement.estimator import Estimator
@@ -130,6 +130,11 @@ class Experiment:
         self._first = self._first or measured
         return Estimator(sample_of(measured, self.runner.options.seed))
 
+    def noise(self, metric: Metric) -> float:
+        """How far a metric's numbers may be off, in its unit, once something is measured."""
+        known = self._first.noise if self._first is not None else {}
+        return known.get(metric, max(known.values(), default=0.0))
+
     def mean(self, run: Run, metric: Metric | None = None) -> Mean:
         """F of a run."""
         return Mean(Measurement(run, metric or self.metric))
@@ -142,9 +147,18 @@ class Experiment:
         """F(M) - F(none)."""
         return self.difference(self.whole, self.floor)
 
-    def _measured(self, requests: Any, before: Measured | None) -> Measured:
-        needed = Needed(requests, (self.extremes,), {})
-        return measure_all(self.runner, needed, {self.key: self.drawn})
+    def _measured(
+        self, requests: Mapping[Run, tuple[Metric, ...]], before: Measured | None
+    ) -> Measured:
+        """The invariants are checked `before` or now, on what is asked now."""
+        if before is None:
+            return measure_all(
+                self.runner, Needed(requests, (self.extremes,), {}), {self.key: self.drawn}
+            )
+        batch = self.runner.batch(self.drawn, requests)
+        noise = {metric: self.noise(metric) for ms in requests.values() for metric in ms}
+        self.runner.execute(batch, Checked(noise, before.invariants))
+        return replace(before, values=batch.values, noise=noise)
 
 
 @contextmanager

@@ -289,9 +289,12 @@ def _document(path: Path, context: Context, view: _View) -> LensDocument:
     ]
     total = found.mean(whole)
     rest = Operation("-", (total, _sum(parts)))
-    estimator = found.measure([*cells, *parts, total])
+    estimator = found.measure([*cells, total])
     found.progress.stage("working out intervals")
     numbers = iter([_number(number, estimator) for number in cells])
+    # After the invariants: they hold the logits of every lens at every position at once.
+    found.progress.stage(f"{whole.task}: what each of {len(nodes)} nodes adds at END")
+    estimator = found.measure([*parts, total])
     maps = tuple(
         LensMapForm(
             of=of(sets),

@@ -70,24 +70,11 @@ class HeatMap:
 
     @cached_property
     def _decimals(self) -> int | None:
-        """So many that the largest number has three digits; None: powers of ten."""
-        if all(v == round(v) and abs(v) < 1e5 for v in self._finite):
-            return 0
-        largest = max(map(abs, self._finite))
-        if not 1e-4 <= largest < 1e5:
-            return None
-        return min(6, max(0, 2 - math.floor(math.log10(largest))))
+        return shared_decimals(self._finite)
 
     def text(self, value: float | None) -> str:
         """A number with as many decimals as the map's others; nothing for None."""
-        if value is None:
-            return ""
-        if not math.isfinite(value):
-            return number(value)
-        if self._decimals is None:
-            return f"{value:.1e}" if value else "0"
-        written = f"{value:.{self._decimals}f}"
-        return written.removeprefix("-") if float(written) == 0 else written
+        return "" if value is None else fixed(value, self._decimals)
 
     @property
     def texts(self) -> tuple[tuple[str, ...], ...]:
@@ -103,6 +90,26 @@ class HeatMap:
         if self.diverging:
             return f"blue above 0, orange below; the strongest colours are ±{high}{of}"
         return f"from {low}{of} (white) to {high}{of} (blue)"
+
+
+def shared_decimals(values: Sequence[float]) -> int | None:
+    """So many that the largest of finite numbers has three digits; None: powers of ten."""
+    if all(v == round(v) and abs(v) < 1e5 for v in values):
+        return 0
+    largest = max(map(abs, values))
+    if not 1e-4 <= largest < 1e5:
+        return None
+    return min(6, max(0, 2 - math.floor(math.log10(largest))))
+
+
+def fixed(value: float, decimals: int | None) -> str:
+    """A number with so many decimals; one that is 0 there has no sign."""
+    if not math.isfinite(value):
+        return number(value)
+    if decimals is None:
+        return f"{value:.1e}" if value else "0"
+    written = f"{value:.{decimals}f}"
+    return written.removeprefix("-") if float(written) == 0 else written
 
 
 def print_map(heat: HeatMap, console: Console) -> None:

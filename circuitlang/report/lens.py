@@ -13,9 +13,8 @@ from rich.text import Text
 from circuitlang.language.formulas.inline import count
 from circuitlang.language.graph.architecture import parse_node
 from circuitlang.report.document import DiagnosticForm, Form
-from circuitlang.report.heat import HeatMap, print_map
+from circuitlang.report.heat import HeatMap, fixed, print_map, shared_decimals
 from circuitlang.report.page.finding import FindingTable, finding_page
-from circuitlang.report.terminal import decimals_for, interval, number
 
 SCHEMA_VERSION = "1"
 
@@ -151,11 +150,13 @@ def parts_table(document: LensDocument, top: int) -> FindingTable:
     """The `top` largest parts by size, what is left, and the total."""
     direct = document.direct
     ranked = sorted(direct.parts, key=lambda part: -abs(part.value))
-    rows = [_row(part.node, part) for part in ranked[:top]]
+    decimals = shared_decimals([part.value for part in (*ranked, direct.total)])
+    rows = [_row(part.node, part, decimals) for part in ranked[:top]]
     if ranked[top:]:
         others = sum(part.value for part in ranked[top:])
-        rows.append((f"{count(len(ranked[top:]), 'smaller part')}", number(others), ""))
-    rows += [_row("rest", direct.rest), _row("model", direct.total)]
+        name = count(len(ranked) - top, "smaller part")
+        rows.append((name, fixed(others, decimals), ""))
+    rows += [_row("rest", direct.rest, decimals), _row("model", direct.total, decimals)]
     caption = (
         f"what each node adds to {direct.of} at END under the scale of the last norm; rest is "
         f"{direct.rest_is}; all of it adds up to the model's. It does not show what a node does "
@@ -165,13 +166,11 @@ def parts_table(document: LensDocument, top: int) -> FindingTable:
     return FindingTable("Largest parts", caption, headings, rows, numbers=("logits",))
 
 
-def _row(name: str, found: LensNumberForm) -> tuple[str, str, str]:
-    decimals = decimals_for(found.value, found.low, found.high)
-    return (
-        name,
-        number(found.value, decimals),
-        interval(found.low, found.high, decimals),
-    )
+def _row(name: str, found: LensNumberForm, decimals: int | None) -> tuple[str, str, str]:
+    low = "-∞" if found.low is None else fixed(found.low, decimals)
+    high = "∞" if found.high is None else fixed(found.high, decimals)
+    ends = "exact" if found.low == found.high is not None else f"[{low}, {high}]"
+    return name, fixed(found.value, decimals), ends
 
 
 def print_lens(document: LensDocument, console: Console, top: int) -> None:
