@@ -41,6 +41,7 @@ ANSWER, FOIL = [11], [12, 13]
 # Hugging Face works out rotary angles in float32 in a model of any dtype.
 ROTARY = 1e-6
 STORED = Options(stored=False)
+SMALL = Options(samples=16, dtype="float64", stored=False)
 DEFAULT = Context()
 
 
@@ -230,12 +231,13 @@ def test_the_planted_heads_stand_out(toy: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["logit", "logprob", "prob", "rank"])
 def test_every_number_is_one_of_the_language(toy: Path, kind: Any) -> None:
-    options = Options(samples=16, stored=False)
-    document = found(toy, options, kind=kind)
+    document = found(toy, SMALL, kind=kind)
     cells = [(len(document.maps) - 1, 0, 1), (0, 2, 5), (0, 3, 1)]
     for of, row, column in cells:
         value = document.maps[of].cells[row][column].value
-        assert asked(toy, document.formula(of, row, column), options) == value
+        assert asked(toy, document.formula(of, row, column), SMALL) == pytest.approx(
+            value, abs=1e-12
+        )
 
 
 def test_the_language_has_the_numbers_of_any_family(family: Any) -> None:
@@ -260,15 +262,16 @@ def asked(path: Path, formula: str, options: Options) -> float:
 
 
 def test_free_nodes_of_the_spec_are_not_free_here(toy: Path) -> None:
-    plain = found(toy, Options(samples=16, stored=False))
+    plain = found(toy, SMALL)
     text = toy.read_text(encoding="utf-8")
     toy.write_text(
         text.replace("patch over prompts", "patch free m1 over prompts"), encoding="utf-8"
     )
-    freed = found(toy, Options(samples=16, stored=False))
-    assert grid(freed, "answer").tolist() == grid(plain, "answer").tolist()
+    freed = found(toy, SMALL)
+    assert torch.allclose(grid(freed, "answer"), grid(plain, "answer"), atol=1e-12)
     value = freed.maps[0].cells[0][1].value
-    assert asked(toy, freed.formula(0, 0, 1), Options(samples=16, stored=False)) == value
+    assert "free" in freed.context
+    assert asked(toy, freed.formula(0, 0, 1), SMALL) == pytest.approx(value, abs=1e-12)
 
 
 def test_intervals_hold_their_numbers(toy: Path) -> None:
@@ -289,41 +292,43 @@ def test_one_layout_has_a_column_for_each_token(family: Any) -> None:
     document = found(path)
     assert document.columns_are == "tokens"
     headings = [column.heading for column in document.columns]
-    assert headings == ["w3", "w7", "B", "w8", "w9", "w3", "w10"] or headings[1:5] == [
-        "w7", "B", "w8", "w9",
-    ]  # fmt: skip
+    assert headings[1:5] == ["w7", "B", "w8", "w9"]
+    assert headings[0] == headings[5], "a slot that occurs twice is no label: its commonest token"
+    assert headings[0] in ("w2", "w3", "w4")
     assert document.columns[0].place == "[END - 6]"
     assert document.columns[-1].place == "END"
 
 
 def test_several_layouts_have_their_labels(toy: Path) -> None:
-    document = found(toy, Options(samples=16, stored=False))
+    document = found(toy, SMALL)
     assert document.columns_are == "labels"
     assert sorted(c.place for c in document.columns) == ["A1", "A2", "B", "END", "X", "Y"]
 
 
 def test_one_template_is_all_that_is_looked_at(toy: Path) -> None:
-    options = Options(samples=16, stored=False)
-    document = found(toy, options, Context(on="likes.first"))
+    document = found(toy, SMALL, Context(on="likes.first"))
     assert (document.on, document.n, document.columns_are) == ("likes.first", 8, "tokens")
     value = document.maps[0].cells[-1][-1].value
-    last = len(document.rows) - 1
-    assert asked(toy, document.formula(0, last, len(document.columns) - 1), options) == value
+    formula = document.formula(0, len(document.rows) - 1, len(document.columns) - 1)
+    assert asked(toy, formula, SMALL) == pytest.approx(value, abs=1e-12)
+    everything = found(toy, SMALL).maps[0].cells[-1][-1].value
+    assert abs(everything - value) > 1e-3
 
 
 def test_positions_that_are_asked_for(toy: Path) -> None:
     chosen = ("END", "X", "first(A2)", "A1 + 1", "END - 1")
-    document = found(toy, Options(samples=16, stored=False), positions=chosen)
-    assert [c.heading for c in document.columns] == ["END", "X", "first(A2)", "A1 + 1", "END - 1"]
-    whole = found(toy, Options(samples=16, stored=False))
+    document = found(toy, SMALL, positions=chosen)
+    assert [c.heading for c in document.columns] == list(chosen)
+    whole = found(toy, SMALL)
     by_place = {c.place: i for i, c in enumerate(whole.columns)}
-    assert grid(document, "foil")[:, 1].tolist() == grid(whole, "foil")[:, by_place["X"]].tolist()
+    here, there = grid(document, "foil")[:, 1], grid(whole, "foil")[:, by_place["X"]]
+    assert torch.allclose(here, there, atol=1e-12)
 
 
 @pytest.mark.parametrize(
     ("position", "said", "help"),
     [
-        ("A3", "No prompt has the position `A3`.", "did you mean"),
+        ("ENDE", "No prompt has the position `ENDE`.", "did you mean `END`?"),
         ("A1 + ", "`A1 + ` is no position.", "END - 1"),
         ("END + 1", "leaves the prompt", "every prompt has"),
         ("zebra", "No prompt has the position `zebra`.", "END"),
