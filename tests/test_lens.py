@@ -19,7 +19,7 @@ from circuitlang.discovery.experiment import Context
 from circuitlang.discovery.lens import lens
 from circuitlang.front import Options, Silent
 from circuitlang.report.lens import LensDocument, heat_maps, lens_page, parts_table, print_lens
-from tests.report_page.reading import read
+from tests.report_page.reading import hash_of, policy_of, read
 from tests.test_cli import invoke
 from tests.tiny_models import FAMILIES, POST_NORM, save_model
 
@@ -274,6 +274,24 @@ def test_free_nodes_of_the_spec_are_not_free_here(toy: Path) -> None:
     assert asked(toy, freed.formula(0, 0, 1), SMALL) == pytest.approx(value, abs=1e-12)
 
 
+def test_the_page_s_claims_are_of_what_the_lens_shows(tmp_path: Path) -> None:
+    """docs/lens.md: its claims hold, and their numbers are those of the lens."""
+    text = (ROOT / "docs" / "lens.md").read_text(encoding="utf-8")
+    path = tmp_path / "likes.circ"
+    path.write_text(re.findall(r"```circ\n(.*?)```", text, re.DOTALL)[0], encoding="utf-8")
+    options = Options(dtype="float64", stored=False)
+    outcome = pipeline.check(path, options, Silent())
+    claimed = {result.name: result for result in outcome.results}
+    assert [result.name for result in outcome.results if result.verdict != "holds"] == []
+    document = found(path, options)
+    difference = grid(document, "answer - foil")[:, -1].tolist()
+    names = ("not_before", "told_behind_layer_1", "taken_back_by_2")
+    for name, shown in zip(names, difference[1:], strict=True):
+        assert claimed[name].decision.value == pytest.approx(shown, abs=1e-12)
+    (part,) = [part.value for part in document.direct.parts if part.node == "a1.h0"]
+    assert claimed["one_head_writes_it"].decision.value == pytest.approx(part, abs=1e-12)
+
+
 def test_intervals_hold_their_numbers(toy: Path) -> None:
     document = found(toy, Options(samples=64, stored=False))
     forms = [c for m in document.maps for row in m.cells for c in row]
@@ -452,3 +470,30 @@ def test_the_page_is_whole_and_needs_nothing(toy: Path, tmp_path: Path) -> None:
     assert "<script" not in text
     assert not re.search(r'(?:src|href)="(?!#)', text)
     assert lens_page(of_toy(), 3).count('<table class="heat">') == 4
+
+
+def test_a_report_has_the_lens_where_it_is_asked_for(toy: Path, tmp_path: Path) -> None:
+    target = tmp_path / "report.html"
+    arguments = ("report", str(toy), "--samples", "16", "-o", str(target))
+    assert invoke(*arguments)[0] == 0
+    assert "Logit lens" not in target.read_text(encoding="utf-8")
+    assert invoke(*arguments, "--lens")[0] == 0
+    page = read(target.read_text(encoding="utf-8"))
+    part = page.one("section", id="lens")
+    assert len(part.all("table", **{"class": "heat"})) == 4
+    assert "no evidence" in part.words
+    (style, _) = page.all("style")
+    assert hash_of(style.text) in policy_of(page)["style-src"]
+    assert ".heat .up10 {" in style.text
+
+
+def test_a_report_without_a_task_for_the_lens_is_not_written(toy: Path, tmp_path: Path) -> None:
+    text = toy.read_text(encoding="utf-8").replace("tokens answer", "tokens other")
+    toy.write_text(
+        text[: text.index("metric ")] + "claim able: F(M by logit(other)) > 0\n", encoding="utf-8"
+    )
+    target = tmp_path / "report.html"
+    exit_code, _, said = invoke("report", str(toy), "--samples", "16", "-o", str(target), "--lens")
+    assert exit_code == 2
+    assert "error[CL761]" in said
+    assert not target.exists()

@@ -14,9 +14,10 @@ from circuitlang.language.formulas.inline import count
 from circuitlang.language.graph.architecture import parse_node
 from circuitlang.report.document import DiagnosticForm, Form
 from circuitlang.report.heat import HeatMap, fixed, print_map, shared_decimals
-from circuitlang.report.page.finding import FindingTable, finding_page
+from circuitlang.report.page.finding import Findings, FindingTable, finding_page
 
 SCHEMA_VERSION = "1"
+TOP = 10
 
 Kind = Literal["logit", "logprob", "prob", "rank"]
 
@@ -196,14 +197,24 @@ def print_lens(document: LensDocument, console: Console, top: int) -> None:
     console.print(Text(formula), soft_wrap=True)
 
 
-def lens_page(document: LensDocument, top: int) -> str:
-    """The document as a page of its own."""
-    name = f"{document.spec} {document.version or ''}".strip()
-    return finding_page(
-        f"Logit lens of {name}",
+def findings(document: LensDocument, top: int) -> Findings:
+    """The document as a part of a page."""
+    return Findings(
+        f"Logit lens of {document.on}",
         " ".join(f"{said[0].upper()}{said[1:]}." for said in captions(document)),
         tuple(heat_maps(document)),
         (parts_table(document, top),),
+    )
+
+
+def lens_page(document: LensDocument, top: int) -> str:
+    """The document as a page of its own."""
+    name, shown = f"{document.spec} {document.version or ''}".strip(), findings(document, top)
+    return finding_page(
+        shown.title,
+        shown.caption,
+        shown.maps,
+        shown.tables,
         facts=(
             ("spec", name),
             ("file", document.file),
