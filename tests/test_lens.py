@@ -483,14 +483,16 @@ def test_a_report_has_the_lens_where_it_is_asked_for(toy: Path, tmp_path: Path) 
     assert len(part.all("table", **{"class": "heat"})) == 4
     assert "no evidence" in part.words
     (style, _) = page.all("style")
-    assert hash_of(style.text) in policy_of(page)["style-src"]
+    assert hash_of(style) in policy_of(page)["style-src"]
     assert ".heat .up10 {" in style.text
 
 
 def test_a_report_without_a_task_for_the_lens_is_not_written(toy: Path, tmp_path: Path) -> None:
     text = toy.read_text(encoding="utf-8").replace("tokens answer", "tokens other")
     toy.write_text(
-        text[: text.index("metric ")] + "claim able: F(M by logit(other)) > 0\n", encoding="utf-8"
+        text[: text.index("metric ")]
+        + "default over prompts\nclaim able: F(M by logit(other)) > 0\n",
+        encoding="utf-8",
     )
     target = tmp_path / "report.html"
     exit_code, _, said = invoke("report", str(toy), "--samples", "16", "-o", str(target), "--lens")

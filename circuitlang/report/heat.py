@@ -41,6 +41,7 @@ class HeatMap:
     unit: str = ""
     diverging: bool = True
     corner: str = ""
+    scale_rows: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if [len(row) for row in self.values] != [len(self.columns)] * len(self.rows):
@@ -53,10 +54,11 @@ class HeatMap:
     @cached_property
     def ends(self) -> tuple[float, float]:
         """The numbers that the strongest colour and the other end of the scale stand for."""
-        low, high = min(self._finite, default=0.0), max(self._finite, default=0.0)
-        if self.diverging:
-            return -max(-low, high), max(-low, high)
-        return low, high
+        rows = zip(self.rows, self.values, strict=True)
+        chosen = [row for name, row in rows if not self.scale_rows or name in self.scale_rows]
+        finite = [v for row in chosen for v in row if v is not None and math.isfinite(v)]
+        low, high = min(finite, default=0.0), max(finite, default=0.0)
+        return (-max(-low, high), max(-low, high)) if self.diverging else (low, high)
 
     def level(self, value: float | None) -> int | None:
         """How strong a number's colour is, from -HEAT_LEVELS to HEAT_LEVELS; None: no colour."""
@@ -87,9 +89,15 @@ class HeatMap:
         of = f" {self.unit}" if self.unit else ""
         if not self._finite:
             return "nothing was measured here"
+        beyond = " and beyond" if self._is_beyond else ""
         if self.diverging:
-            return f"blue above 0, orange below; the strongest colours are ±{high}{of}"
-        return f"from {low}{of} (white) to {high}{of} (blue)"
+            return f"blue above 0, orange below; the strongest colours are ±{high}{of}{beyond}"
+        return f"from {low}{of} (no colour) to {high}{of} (blue){beyond}"
+
+    @property
+    def _is_beyond(self) -> bool:
+        low, high = self.ends
+        return any(not low <= value <= high for value in self._finite)
 
 
 def shared_decimals(values: Sequence[float]) -> int | None:

@@ -124,6 +124,8 @@ def heat_maps(document: LensDocument) -> Iterator[HeatMap]:
             unit=_UNITS[document.kind],
             diverging=found.of == "answer - foil",
             corner="layer",
+            # With tied embeddings a token's own logit there is many times any other number.
+            scale_rows=tuple(row.name for row in document.rows[1:]),
         )
     yield _parts_map(document.direct)
 
