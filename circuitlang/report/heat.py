@@ -22,7 +22,7 @@ from circuitlang.report.diagnostics import shown
 from circuitlang.report.page.palette import HEAT_LEVELS, heat_colour, readable_on
 from circuitlang.report.terminal import number
 
-_WIDEST_HEADING, _GAP, _SHADED = 12, 1, 3
+_WIDEST_HEADING, _WIDEST_NAME, _GAP, _SHADED = 12, 24, 1, 3
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def print_map(heat: HeatMap, console: Console) -> None:
     """
     coloured = console.color_system is not None and not console.no_color
     headings = [_fitted(heading) for heading in heat.columns]
-    names = [shown(row) for row in heat.rows]
+    names = [_fitted(row, _WIDEST_NAME) for row in heat.rows]
     first = max(map(cell_len, (*names, heat.corner)), default=0)
     cells = [t for row in heat.texts for t in row]
     width = max(map(cell_len, (*headings, *cells)), default=0) + _GAP
@@ -185,9 +185,9 @@ def _right(text: str, width: int) -> str:
     return " " * (width - cell_len(text)) + text
 
 
-def _fitted(heading: str) -> str:
+def _fitted(heading: str, widest: int = _WIDEST_HEADING) -> str:
     """A heading of at most so many cells, without anything that moves the cursor."""
     heading = shown(heading).replace("\n", "⏎").replace("\t", "⇥")
-    if cell_len(heading) <= _WIDEST_HEADING:
+    if cell_len(heading) <= widest:
         return heading
-    return set_cell_size(heading, _WIDEST_HEADING - 1).rstrip() + "…"
+    return set_cell_size(heading, widest - 1).rstrip() + "…"
