@@ -10,9 +10,11 @@ from typing import Annotated
 import typer
 
 from circuitlang.commands import (
+    attribute,
     cache,
     deciding,
     diff,
+    effects,
     exchange,
     lens,
     listing,
@@ -41,6 +43,8 @@ app.command()(diff.diff)
 app.command()(text.show)
 app.command()(deciding.plan)
 app.command()(reporting.report)
+app.command()(effects.effects)
+app.command()(attribute.attribute)
 app.command()(lens.lens)
 app.command()(exchange.convert)
 app.command()(exchange.export)

@@ -21,7 +21,7 @@ FAMILIES = {
     "CL4": "What a reviewer would ask (lint --pedantic)",
     "CL5": "Prompts and tokens",
     "CL6": "How runs are executed",
-    "CL7": "Locks, diffs, stores and reports",
+    "CL7": "Locks, diffs, stores, reports and what finds circuits",
     "CL9": "The tool",
 }
 

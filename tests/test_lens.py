@@ -410,7 +410,7 @@ def test_a_task_without_answer_is_told_so(toy: Path) -> None:
 def test_a_page_that_cannot_be_written(toy: Path) -> None:
     exit_code, _, said = invoke("lens", str(toy), "--samples", "8", "--html", str(toy / "x.html"))
     assert exit_code == 2
-    assert "error[CL763]" in said
+    assert "error[CL741]" in said
 
 
 def test_unknown_context_words_are_errors_of_the_text(toy: Path) -> None:

@@ -71,5 +71,5 @@ def lens(
         print_lens(document, stdout(), top)
     if html is not None:
         page = lens_page(document, top)
-        if not write_target(html, page, file, "CL763", "name another file with --html"):
+        if not write_target(html, page, file, "CL741", "name another file with --html"):
             raise typer.Exit(2)

@@ -19,12 +19,11 @@ from circuitlang.front import Front, Options, Progress, fetched_front
 from circuitlang.language.graph.architecture import Architecture, architecture
 from circuitlang.language.graph.edges import EdgeSet
 from circuitlang.language.prompt import PromptSet
-from circuitlang.language.spec import Mean, Measurement, Metric, Number, Operation, Run
+from circuitlang.language.spec import Mean, Measurement, Metric, Number, Operation, Rows, Run
 from circuitlang.measurement.batch import Checked
 from circuitlang.measurement.measured import sample_of
 from circuitlang.measurement.measuring import measure_all
 from circuitlang.measurement.runner import ModelProblems, Runner
-from circuitlang.measurement.search import rows_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,12 +54,16 @@ class Experiment:
     """Numbers of runs of one model on one task's prompts.
 
     `whole` is M and `floor` none, whose ablation every run has. `graph` has the model's edges, and
-    `candidates` those that can be ablated: all that do not leave a free node.
+    `candidates` those that can be ablated: all that do not leave a free node. `rows` are the prompts
+    that numbers average over: not all where the context names a template or a part.
     """
 
-    def __init__(self, runner: Runner, extremes: Extremes, context: Context) -> None:
+    def __init__(
+        self, runner: Runner, extremes: Extremes, context: Context, rows: Rows | None = None
+    ) -> None:
         assert extremes.floor is not None
         self.runner, self.extremes, self.context = runner, extremes, context
+        self.rows = rows or Rows()
         self.whole, self.floor, self.metric = extremes.whole, extremes.floor, extremes.metric
         self.graph: Architecture = architecture(self.whole.model.shape)
         self.candidates = self.graph.everything & ~self.floor.floor.lasting
@@ -81,6 +84,18 @@ class Experiment:
     @property
     def drawn(self) -> PromptSet:
         return self.front.prompts[self.key]
+
+    @cached_property
+    def prompts(self) -> PromptSet:
+        """The prompts that numbers average over."""
+        match self.rows:
+            case Rows("template", key):
+                kept = [p for p in self.drawn.prompts if p.template == key]
+            case Rows("part", key, slot):
+                kept = [p for p in self.drawn.prompts if p.slots[slot] == key]
+            case _:
+                return self.drawn
+        return replace(self.drawn, prompts=tuple(kept))
 
     def run(self, live: EdgeSet, written: str = "") -> Run:
         """F's run of a set of edges: free nodes' are added, all others ablated."""
@@ -115,7 +130,7 @@ class Experiment:
         """What gives values and intervals of numbers over this experiment's runs.
 
         `beside` are runs that are measured by the experiment's metric too. As with `values`, only
-        the first call checks the invariants; later ones take the largest noise found then.
+        the first call checks the invariants; later ones take the noise found then.
         """
         from circuitlang.compiler.collect import measurements
         from circuitlang.judgement.estimator import Estimator
@@ -137,7 +152,7 @@ class Experiment:
 
     def mean(self, run: Run, metric: Metric | None = None) -> Mean:
         """F of a run."""
-        return Mean(Measurement(run, metric or self.metric))
+        return Mean(Measurement(run, metric or self.metric, self.rows))
 
     def difference(self, one: Run, other: Run) -> Operation:
         return Operation("-", (self.mean(one), self.mean(other)))
@@ -152,11 +167,10 @@ class Experiment:
     ) -> Measured:
         """The invariants are checked `before` or now, on what is asked now."""
         if before is None:
-            return measure_all(
-                self.runner, Needed(requests, (self.extremes,), {}), {self.key: self.drawn}
-            )
+            needed = Needed(requests, (self.extremes,), {})
+            return measure_all(self.runner, needed, {self.key: self.drawn})
         batch = self.runner.batch(self.drawn, requests)
-        noise = {metric: self.noise(metric) for ms in requests.values() for metric in ms}
+        noise = {metric: self.noise(metric) for metrics in requests.values() for metric in metrics}
         self.runner.execute(batch, Checked(noise, before.invariants))
         return replace(before, values=batch.values, noise=noise)
 
@@ -180,15 +194,6 @@ def experiment(
     assert isinstance(above, Mean)
     assert isinstance(below, Mean)
     extremes = Extremes(above.measurement.run, below.measurement.run, above.measurement.metric)
-    _keep_rows(front, above.measurement)
+    rows = above.measurement.rows
     with ModelProblems(front), closing(Runner(front, options, progress)) as runner:
-        yield front, Experiment(runner, extremes, context)
-
-
-def _keep_rows(front: Front, measurement: Measurement) -> None:
-    """Leaves of a task the prompts of one template, where the context names one."""
-    rows, key = measurement.rows, (measurement.run.task, measurement.run.model.name)
-    if rows.kind == "template" and key in front.prompts:
-        drawn = front.prompts[key]
-        kept = [i for i, prompt in enumerate(drawn.prompts) if prompt.template == rows.key]
-        front.prompts[key] = rows_of(drawn, kept)
+        yield front, Experiment(runner, extremes, context, rows)

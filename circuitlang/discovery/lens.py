@@ -168,6 +168,8 @@ def _view(front: Front, found: Experiment, kind: Kind, asked: Sequence[str]) -> 
             "add `tokens answer = ...` to the task, and `tokens foil = ...` to compare it with",
         )
         return None
+    # Positions need only be in the prompts that are looked at.
+    front.prompts[found.key] = found.prompts
     sets = ("answer", "foil") if "foil" in task.tokens else ("answer",)
     prompts = found.drawn.prompts
     if asked:

@@ -62,7 +62,6 @@ ELSEWHERE = {
     "CL749": ("a citation of a lock that is out of date", "test_papers.py"),
     "CL761": ("a lens of a task without an answer", "test_lens.py"),
     "CL762": ("a lens at a position that is not there", "test_lens.py"),
-    "CL763": ("a page in a folder that is none", "test_lens.py"),
     "CL901": ("a defect of the tool itself", "test_explain.py"),
 }
 # Found after the language's own stages; the sentence itself says what to do.

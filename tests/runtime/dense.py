@@ -6,7 +6,7 @@ from the published weights, without TransformerLens, hooks or grouped-query expa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -182,15 +182,30 @@ def evaluate(
     ablated: Sequence[Tensor] | None,
 ) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
     """Logits, sender outputs [batch, position, d_model] and patterns; `rows` is a mask per token."""
+
+    def carried(receiver: int, sender: int, output: Tensor) -> Tensor:
+        bit = architecture.offsets[receiver] + sender
+        live = torch.tensor([[mask >> bit & 1 for mask in line] for line in rows]).bool()
+        other = torch.zeros_like(output) if ablated is None else ablated[sender]
+        return torch.where(live[..., None], output, other)
+
+    return flow(architecture, weights, weights.embed(tokens), carried)
+
+
+def flow(
+    architecture: Architecture,
+    weights: Weights,
+    embedded: Tensor,
+    carry: Callable[[int, int, Tensor], Tensor],
+) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
+    """As `evaluate`, from what `input` writes; `carry` makes what a sender's output is on its way to
+    a receiver, both given by number."""
     outputs: list[Tensor] = []
     patterns: dict[str, Tensor] = {}
     shape = architecture.shape
 
     def carried(receiver: int, sender: int) -> Tensor:
-        bit = architecture.offsets[receiver] + sender
-        live = torch.tensor([[mask >> bit & 1 for mask in line] for line in rows]).bool()
-        other = torch.zeros_like(outputs[0]) if ablated is None else ablated[sender]
-        return torch.where(live[..., None], outputs[sender], other)
+        return carry(receiver, sender, outputs[sender])
 
     def read(receiver: int, layers: int) -> Tensor:
         """What a receiver after the attention of `layers` layers is given."""
@@ -205,7 +220,7 @@ def evaluate(
         assert sender == architecture.counts[receiver]
         return total
 
-    outputs.append(weights.embed(tokens))
+    outputs.append(embedded)
     receiver = 0
     for layer in range(shape.layers):
         ports = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from circuitlang.language.formulas.values import Located, Nodes
@@ -323,9 +323,9 @@ def intersection(left: Nodes, right: Nodes) -> Nodes:
 # ---------------------------------------------------------------- dead edges
 
 
-def reaching_logits(mask: int, architecture: Architecture) -> int:
-    """The edges of `mask` from which logits can be reached within `mask`."""
-    alive: set[Node] = {LOGITS}
+def reaching_logits(mask: int, architecture: Architecture, also: Collection[Node] = ()) -> int:
+    """The edges of `mask` from which logits, or nodes of `also`, can be reached within `mask`."""
+    alive: set[Node] = {LOGITS, *also}
     kept = 0
     for index in reversed(range(len(architecture.receivers))):
         receiver = architecture.receivers[index]

@@ -3,7 +3,8 @@
 An `Adapter` is built by its family's file from a Hugging Face causal language model and gives
 each step of the forward as a function: norms, queries, keys, values, head outputs, MLPs, logits.
 Its weights are views of the model's. Activations are [..., positions, prompts, width], and
-nothing waits for the device. Gradients are not kept: call under `torch.no_grad`.
+nothing waits for the device. `mlp` and `logits` can be differentiated; all else is called under
+`torch.no_grad`.
 """
 
 from __future__ import annotations
@@ -269,9 +270,12 @@ class Adapter:
     def logits(self, x: Tensor, tokens: Tensor | None = None) -> Tensor:
         """Logits [..., vocab] from the last residual stream; [..., len(tokens)] of some ids."""
         logits = self.direct(self.final_norm(x), tokens)
-        if self.logit_softcap is not None:
-            logits.div_(self.logit_softcap).tanh_().mul_(self.logit_softcap)
-        return logits
+        cap = self.logit_softcap
+        if cap is None:
+            return logits
+        if logits.requires_grad:
+            return torch.tanh(logits / cap) * cap
+        return logits.div_(cap).tanh_().mul_(cap)
 
 
 def activation(module: Any) -> Map:
