@@ -217,6 +217,28 @@ def _of_biases(plain: Any, tokens: torch.Tensor) -> float:
     return (scores(logits, "logit", ANSWER) - scores(logits, "logit", FOIL)).mean().item()
 
 
+def test_invariants_are_checked_once_and_without_parts(
+    toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check holds all logits of every lens at once, which for hundreds of nodes are gigabytes."""
+    from circuitlang.runtime import invariants
+    from circuitlang.runtime.metrics import watched
+
+    checked, check = [], invariants.check_invariants
+
+    def counted(model: Any, prompts: Any, requests: Any, **about: Any) -> Any:
+        expressions = [metric.expression for metrics in requests.values() for metric in metrics]
+        checked.append((len(expressions), watched(expressions).lenses))
+        return check(model, prompts, requests, **about)
+
+    monkeypatch.setattr(invariants, "check_invariants", counted)
+    document = found(toy, SMALL)
+    assert document.direct.parts
+    ((asked_of, lenses),) = checked
+    assert asked_of >= 3 * len(document.rows) * len(document.columns)
+    assert lenses == frozenset()
+
+
 def test_the_planted_heads_stand_out(toy: Path) -> None:
     """a1.h0 says the answer and a2.h2 speaks against it, by construction."""
     direct = found(toy).direct

@@ -44,7 +44,7 @@ def lens(
     top: Annotated[int, typer.Option(min=1, help="how many parts the table has")] = 10,
     as_json: AsJson = False,
     html: Annotated[
-        Path | None, typer.Option("--html", metavar="PAGE", help="write it as one HTML page, too")
+        Path | None, typer.Option("--html", metavar="PAGE", help="write maps and table as a page")
     ] = None,
     *,
     options: Options,
@@ -67,7 +67,7 @@ def lens(
         raise typer.Exit(2)
     if as_json:
         print_json([document])
-    elif html is None or str(html) != "-":
+    elif html is None:
         print_lens(document, stdout(), top)
     if html is not None:
         page = lens_page(document, top)
