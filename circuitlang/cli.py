@@ -14,6 +14,7 @@ from circuitlang.commands import (
     cache,
     deciding,
     diff,
+    discover,
     effects,
     exchange,
     lens,
@@ -46,6 +47,7 @@ app.command()(reporting.report)
 app.command()(effects.effects)
 app.command()(attribute.attribute)
 app.command()(lens.lens)
+app.command()(discover.discover)
 app.command()(exchange.convert)
 app.command()(exchange.export)
 app.command()(text.explain)
