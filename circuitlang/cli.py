@@ -18,6 +18,7 @@ from circuitlang.commands import (
     discover,
     effects,
     exchange,
+    lens,
     listing,
     locking,
     reporting,
@@ -46,6 +47,7 @@ app.command()(deciding.plan)
 app.command()(reporting.report)
 app.command()(effects.effects)
 app.command()(attribute.attribute)
+app.command()(lens.lens)
 app.command()(discover.discover)
 app.command()(curve.curve)
 app.command()(exchange.convert)

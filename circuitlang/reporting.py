@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from circuitlang import pipeline
+from circuitlang.discovery.experiment import Context
+from circuitlang.discovery.lens import lens
 from circuitlang.front import Front, Options, Progress, resolve_file
 from circuitlang.language.diagnostics import Diagnostic, suggestion
+from circuitlang.report.lens import TOP, findings
 from circuitlang.report.outcome import document
 from circuitlang.report.page.contents import Contents, contents, figures_of
 from circuitlang.report.page.figure import Figure
@@ -43,11 +46,21 @@ def contents_of(
     return outcome, shown
 
 
-def page(path: Path, options: Options, progress: Progress) -> Written:
-    """Checks a spec; the page of what came of it, with the check's exit code."""
+def page(path: Path, options: Options, progress: Progress, *, with_lens: bool = False) -> Written:
+    """Checks a spec; the page of what came of it, with the check's exit code.
+
+    `with_lens` adds the lens in the spec's default context; there is no page where it has none.
+    """
+    if with_lens and options.models is None:
+        options = replace(options, models={})
     outcome, shown = contents_of(path, options, progress)
-    text = html(shown) if shown is not None else None
-    return Written(text, outcome.front.found, outcome.exit_code)
+    if shown is None or not with_lens:
+        text = html(shown) if shown is not None else None
+        return Written(text, outcome.front.found, outcome.exit_code)
+    front, seen = lens(path, options, Context(), progress)
+    if seen is None:
+        return Written(None, front.found, 2)
+    return Written(html(shown, findings(seen, TOP)), outcome.front.found, outcome.exit_code)
 
 
 def drawing(path: Path, circuit: str | None) -> Written:

@@ -95,7 +95,16 @@ def test_levels_run_from_end_to_end() -> None:
     ranks = HeatMap("", ("r",), ("a", "b", "c"), ((10.0, 20.0, 30.0),), diverging=False)
     assert [ranks.level(v) for v in ranks.values[0]] == [0, 5, HEAT_LEVELS]
     assert ranks.texts == (("10", "20", "30"),)
-    assert "10 (white)" in ranks.legend
+    assert "10 (no colour)" in ranks.legend
+
+
+def test_rows_that_the_colours_are_not_scaled_to_are_strong_beyond_the_others() -> None:
+    values = ((50.0, 1.0), (2.0, -1.0))
+    one = HeatMap("", ("far", "near"), ("a", "b"), values, scale_rows=("near",))
+    assert [[one.level(v) for v in row] for row in values] == [[10, 5], [10, -5]]
+    assert one.ends == (-2.0, 2.0)
+    assert "±2 and beyond" in one.legend
+    assert "beyond" not in HeatMap("", ("far", "near"), ("a", "b"), values).legend
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None, 0.0, 1e-9, 1e9, -1e300])

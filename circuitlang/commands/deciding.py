@@ -151,12 +151,14 @@ def schema(
     of_curve: Annotated[
         bool, typer.Option("--curve", help="of what `curve --json` prints")
     ] = False,
+    of_lens: Annotated[bool, typer.Option("--lens", help="of what `lens --json` prints")] = False,
 ) -> None:
     """Print the JSON Schema of `check --json`."""
     from circuitlang.report.curve import CurveDocument
     from circuitlang.report.diff.document import DiffDocument
     from circuitlang.report.document import CheckDocument
     from circuitlang.report.effects import EffectsDocument
+    from circuitlang.report.lens import LensDocument
     from circuitlang.report.plan import PlanDocument
     from circuitlang.report.verification import VerificationDocument
 
@@ -166,6 +168,7 @@ def schema(
         (of_verify, VerificationDocument),
         (of_effects, EffectsDocument),
         (of_curve, CurveDocument),
+        (of_lens, LensDocument),
     )
     document = next((form for is_asked, form in asked if is_asked), CheckDocument)
     print(json.dumps(document.model_json_schema(mode="serialization"), indent=2))

@@ -98,7 +98,8 @@ DECIDING = (*SAMPLING, "claim", *EXECUTING)
 def with_options(*flags: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Gives a command the named flags in place of its parameter `options`, made of them.
 
-    A parameter `context` is made of the context words' flags in the same way.
+    A parameter `context` is made of the context words' flags in the same way; a command that takes
+    only some of the words has a parameter for each, as `on`, which gets the word's flag.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -119,6 +120,8 @@ def with_options(*flags: str) -> Callable[[Callable[..., None]], Callable[..., N
                 parameters += [_parameter(flag, *_FLAGS[flag]) for flag in flags]
             elif name == "context":
                 parameters += [_parameter(word, _CONTEXT[word], None) for word in words]
+            elif name in _CONTEXT:
+                parameters.append(_parameter(name, _CONTEXT[name], None))
             else:
                 parameters.append(_parameter(name, hints[name], one.default))
         called.__name__, called.__doc__ = command.__name__, command.__doc__

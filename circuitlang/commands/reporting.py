@@ -30,6 +30,9 @@ def report(
     circuit: Annotated[
         str | None, typer.Option(help="the circuit that --svg draws, instead of the first")
     ] = None,
+    with_lens: Annotated[
+        bool, typer.Option("--lens", help="add what `circ lens` shows of the default task")
+    ] = False,
     *,
     options: Options,
 ) -> None:
@@ -47,7 +50,7 @@ def report(
     if not draws or (output is not None and code == 0):
         target = output or Path(f"{file.stem}.html")
         with progress(False) as bars:
-            written = reporting.page(file, options, bars)
+            written = reporting.page(file, options, bars, with_lens=with_lens)
         code = _finish(written, target, file)
     raise typer.Exit(code)
 

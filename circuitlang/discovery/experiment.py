@@ -6,12 +6,12 @@ numbers of any runs there, through the store and the value graph.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from circuitlang.compiler.collect import Needed
 from circuitlang.compiler.collect import Setting as Extremes
@@ -129,7 +129,8 @@ class Experiment:
     def measure(self, numbers: Sequence[Number], beside: Collection[Run] = ()) -> Estimator:
         """What gives values and intervals of numbers over this experiment's runs.
 
-        `beside` are runs that are measured by the experiment's metric too.
+        `beside` are runs that are measured by the experiment's metric too. As with `values`, only
+        the first call checks the invariants; later ones take the noise found then.
         """
         from circuitlang.compiler.collect import measurements
         from circuitlang.judgement.estimator import Estimator
@@ -161,9 +162,17 @@ class Experiment:
         """F(M) - F(none)."""
         return self.difference(self.whole, self.floor)
 
-    def _measured(self, requests: Any, before: Measured | None) -> Measured:
-        needed = Needed(requests, (self.extremes,), {})
-        return measure_all(self.runner, needed, {self.key: self.drawn})
+    def _measured(
+        self, requests: Mapping[Run, tuple[Metric, ...]], before: Measured | None
+    ) -> Measured:
+        """The invariants are checked `before` or now, on what is asked now."""
+        if before is None:
+            needed = Needed(requests, (self.extremes,), {})
+            return measure_all(self.runner, needed, {self.key: self.drawn})
+        batch = self.runner.batch(self.drawn, requests)
+        noise = {metric: self.noise(metric) for metrics in requests.values() for metric in metrics}
+        self.runner.execute(batch, Checked(noise, before.invariants))
+        return replace(before, values=batch.values, noise=noise)
 
 
 @contextmanager

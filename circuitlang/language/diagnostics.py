@@ -131,6 +131,8 @@ TITLES = {
     "CL754": "effects that are all zero",
     "CL755": "effects of what lies outside the circuit",
     "CL756": "options of effects that do not go together",
+    "CL761": "a lens of a task without an answer",
+    "CL762": "a position that a lens cannot show",
     "CL771": "scores that rank nothing",
     "CL772": "faithfulness where ablation costs nothing",
     "CL773": "sizes that no circuit has",

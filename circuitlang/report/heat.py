@@ -22,7 +22,7 @@ from circuitlang.report.diagnostics import shown
 from circuitlang.report.page.palette import HEAT_LEVELS, heat_colour, readable_on
 from circuitlang.report.terminal import number
 
-_WIDEST_HEADING, _GAP, _SHADED = 12, 1, 3
+_WIDEST_HEADING, _WIDEST_NAME, _GAP, _SHADED = 12, 24, 1, 3
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class HeatMap:
     unit: str = ""
     diverging: bool = True
     corner: str = ""
+    scale_rows: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if [len(row) for row in self.values] != [len(self.columns)] * len(self.rows):
@@ -53,10 +54,11 @@ class HeatMap:
     @cached_property
     def ends(self) -> tuple[float, float]:
         """The numbers that the strongest colour and the other end of the scale stand for."""
-        low, high = min(self._finite, default=0.0), max(self._finite, default=0.0)
-        if self.diverging:
-            return -max(-low, high), max(-low, high)
-        return low, high
+        rows = zip(self.rows, self.values, strict=True)
+        chosen = [row for name, row in rows if not self.scale_rows or name in self.scale_rows]
+        finite = [v for row in chosen for v in row if v is not None and math.isfinite(v)]
+        low, high = min(finite, default=0.0), max(finite, default=0.0)
+        return (-max(-low, high), max(-low, high)) if self.diverging else (low, high)
 
     def level(self, value: float | None) -> int | None:
         """How strong a number's colour is, from -HEAT_LEVELS to HEAT_LEVELS; None: no colour."""
@@ -70,24 +72,11 @@ class HeatMap:
 
     @cached_property
     def _decimals(self) -> int | None:
-        """So many that the largest number has three digits; None: powers of ten."""
-        if all(v == round(v) and abs(v) < 1e5 for v in self._finite):
-            return 0
-        largest = max(map(abs, self._finite))
-        if not 1e-4 <= largest < 1e5:
-            return None
-        return min(6, max(0, 2 - math.floor(math.log10(largest))))
+        return shared_decimals(self._finite)
 
     def text(self, value: float | None) -> str:
         """A number with as many decimals as the map's others; nothing for None."""
-        if value is None:
-            return ""
-        if not math.isfinite(value):
-            return number(value)
-        if self._decimals is None:
-            return f"{value:.1e}" if value else "0"
-        written = f"{value:.{self._decimals}f}"
-        return written.removeprefix("-") if float(written) == 0 else written
+        return "" if value is None else fixed(value, self._decimals)
 
     @property
     def texts(self) -> tuple[tuple[str, ...], ...]:
@@ -100,9 +89,35 @@ class HeatMap:
         of = f" {self.unit}" if self.unit else ""
         if not self._finite:
             return "nothing was measured here"
+        beyond = " and beyond" if self._is_beyond else ""
         if self.diverging:
-            return f"blue above 0, orange below; the strongest colours are ±{high}{of}"
-        return f"from {low}{of} (white) to {high}{of} (blue)"
+            return f"blue above 0, orange below; the strongest colours are ±{high}{of}{beyond}"
+        return f"from {low}{of} (no colour) to {high}{of} (blue){beyond}"
+
+    @property
+    def _is_beyond(self) -> bool:
+        low, high = self.ends
+        return any(not low <= value <= high for value in self._finite)
+
+
+def shared_decimals(values: Sequence[float]) -> int | None:
+    """So many that the largest of finite numbers has three digits; None: powers of ten."""
+    if all(v == round(v) and abs(v) < 1e5 for v in values):
+        return 0
+    largest = max(map(abs, values))
+    if not 1e-4 <= largest < 1e5:
+        return None
+    return min(6, max(0, 2 - math.floor(math.log10(largest))))
+
+
+def fixed(value: float, decimals: int | None) -> str:
+    """A number with so many decimals; one that is 0 there has no sign."""
+    if not math.isfinite(value):
+        return number(value)
+    if decimals is None:
+        return f"{value:.1e}" if value else "0"
+    written = f"{value:.{decimals}f}"
+    return written.removeprefix("-") if float(written) == 0 else written
 
 
 def print_map(heat: HeatMap, console: Console) -> None:
@@ -113,7 +128,7 @@ def print_map(heat: HeatMap, console: Console) -> None:
     """
     coloured = console.color_system is not None and not console.no_color
     headings = [_fitted(heading) for heading in heat.columns]
-    names = [shown(row) for row in heat.rows]
+    names = [_fitted(row, _WIDEST_NAME) for row in heat.rows]
     first = max(map(cell_len, (*names, heat.corner)), default=0)
     cells = [t for row in heat.texts for t in row]
     width = max(map(cell_len, (*headings, *cells)), default=0) + _GAP
@@ -170,9 +185,9 @@ def _right(text: str, width: int) -> str:
     return " " * (width - cell_len(text)) + text
 
 
-def _fitted(heading: str) -> str:
+def _fitted(heading: str, widest: int = _WIDEST_HEADING) -> str:
     """A heading of at most so many cells, without anything that moves the cursor."""
     heading = shown(heading).replace("\n", "⏎").replace("\t", "⇥")
-    if cell_len(heading) <= _WIDEST_HEADING:
+    if cell_len(heading) <= widest:
         return heading
-    return set_cell_size(heading, _WIDEST_HEADING - 1).rstrip() + "…"
+    return set_cell_size(heading, widest - 1).rstrip() + "…"

@@ -65,6 +65,8 @@ ELSEWHERE = {
     "CL773": ("a grid of nonsense", "test_curve.py"),
     "CL774": ("a file with few scores", "test_curve.py"),
     "CL775": ("a figure in place of the scores", "test_curve.py"),
+    "CL761": ("a lens of a task without an answer", "test_lens.py"),
+    "CL762": ("a lens at a position that is not there", "test_lens.py"),
     "CL901": ("a defect of the tool itself", "test_explain.py"),
 }
 # Found after the language's own stages; the sentence itself says what to do.

@@ -25,8 +25,7 @@ from markupsafe import Markup
 
 from circuitlang.report.document import DiagnosticForm
 from circuitlang.report.heat import HeatMap
-from circuitlang.report.page.palette import HEAT_LEVELS, heat_colour, readable_on
-from circuitlang.report.page.render import environment, policy, read
+from circuitlang.report.page.render import environment, heat_style, policy, read
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,16 @@ class FindingTable:
     headings: tuple[str, ...]
     rows: Sequence[Sequence[str]]
     numbers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What stands on a page of its own, or as a part of another."""
+
+    title: str
+    caption: str
+    maps: Sequence[HeatMap]
+    tables: Sequence[FindingTable] = ()
 
 
 def finding_page(
@@ -69,20 +78,3 @@ def finding_page(
         )
     )
     return page
-
-
-def heat_style() -> str:
-    """The style of heat maps, light and dark; it goes behind the report's."""
-    light, dark = (_colours(is_dark) for is_dark in (False, True))
-    return f"{read('heat.css')}{light}@media screen and (prefers-color-scheme: dark) {{ {dark} }}\n"
-
-
-def _colours(dark: bool) -> str:
-    rules = []
-    for level in range(-HEAT_LEVELS, HEAT_LEVELS + 1):
-        name = "up" if level > 0 else "down" if level < 0 else "even"
-        fill = heat_colour(level, dark)
-        rules.append(
-            f".heat .{name}{abs(level)} {{ background: {fill}; color: {readable_on(fill)}; }}\n"
-        )
-    return "".join(rules)

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
@@ -26,7 +26,10 @@ from circuitlang.report.page.contents import Contents
 from circuitlang.report.page.curve import CurvePicture
 from circuitlang.report.page.figure import Figure
 from circuitlang.report.page.layout import HEIGHT as NODE_HEIGHT
-from circuitlang.report.page.palette import PORTS
+from circuitlang.report.page.palette import HEAT_LEVELS, PORTS, heat_colour, readable_on
+
+if TYPE_CHECKING:
+    from circuitlang.report.page.finding import Findings
 
 FOLDER = Path(__file__).resolve().parent
 VENDORED = FOLDER / "vendor" / "cytoscape.min.js"
@@ -34,15 +37,17 @@ VENDORED = FOLDER / "vendor" / "cytoscape.min.js"
 _CYTOSCAPE_STYLE = ".__________cytoscape_container { position: relative; }"
 
 
-def html(contents: Contents) -> str:
-    """The whole report, self-contained."""
-    styles = [read("report.css") + _port_colours(), _CYTOSCAPE_STYLE]
+def html(contents: Contents, lens: Findings | None = None) -> str:
+    """The whole report, self-contained; with `lens` a part that decides nothing."""
+    heat = heat_style() if lens is not None else ""
+    styles = [read("report.css") + _port_colours() + heat, _CYTOSCAPE_STYLE]
     scripts = [VENDORED.read_text(encoding="utf-8"), read("report.js")] if contents.figures else []
     page: str = (
         environment()
         .get_template("page.html")
         .render(
             it=contents,
+            lens=lens,
             policy=policy(scripts, styles),
             styles=list(map(Markup, styles)),
             scripts=list(map(Markup, scripts)),
@@ -166,6 +171,23 @@ def _port_colours() -> str:
     light = "".join(f"--port-{name}:{colours[0]};" for name, colours in PORTS.items())
     dark = "".join(f"--port-{name}:{colours[1]};" for name, colours in PORTS.items())
     return f":root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n"
+
+
+def heat_style() -> str:
+    """The style of heat maps, light and dark; it goes behind the report's."""
+    light, dark = (_heat_colours(is_dark) for is_dark in (False, True))
+    return f"{read('heat.css')}{light}@media screen and (prefers-color-scheme: dark) {{ {dark} }}\n"
+
+
+def _heat_colours(dark: bool) -> str:
+    rules = []
+    for level in range(-HEAT_LEVELS, HEAT_LEVELS + 1):
+        name = "up" if level > 0 else "down" if level < 0 else "even"
+        fill = heat_colour(level, dark)
+        rules.append(
+            f".heat .{name}{abs(level)} {{ background: {fill}; color: {readable_on(fill)}; }}\n"
+        )
+    return "".join(rules)
 
 
 @cache
