@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from circuitlang.lockfile import Lock
+    from circuitlang.report.effects import EffectsDocument
     from circuitlang.report.verification import VerificationDocument
 
 
@@ -103,6 +104,41 @@ def verify(spec: LoadedSpec | str | Path, **options: Any) -> VerificationDocumen
     path = spec.path if isinstance(spec, LoadedSpec) else Path(spec)
     chosen = Options(**{"fresh": True, **options})
     front, found = locking.verify(path, chosen, Silent())
+    if found is None:
+        raise SpecError(front.found)
+    return found
+
+
+def effects(
+    spec: LoadedSpec | str | Path,
+    set: str | None = None,
+    *,
+    of: str | None = None,
+    denoise: bool = False,
+    inside: str | None = None,
+    budget: int | None = 1000,
+    positions: bool = False,
+    sort: str = "size",
+    on: str | None = None,
+    under: str | None = None,
+    by: str | None = None,
+    with_: str | None = None,
+    free: str | None = None,
+    **options: Any,
+) -> EffectsDocument:
+    """What each member of a set does, measured one by one and ranked; see `circ effects`.
+
+    `set` and `inside` are expressions of the spec, `on` to `free` context words as text, and
+    `options` fields of `front.Options`. `budget` None measures every member. Raises `SpecError`.
+    """
+    from circuitlang.discovery.effects import Question
+    from circuitlang.discovery.effects import effects as found_effects
+    from circuitlang.discovery.experiment import Context
+
+    path = spec.path if isinstance(spec, LoadedSpec) else Path(spec)
+    question = Question(set, of, denoise, inside, budget, positions, sort)
+    context = Context(on, under, by, with_, free)
+    front, found = found_effects(path, question, Options(**options), context, Silent())
     if found is None:
         raise SpecError(front.found)
     return found

@@ -9,7 +9,18 @@ from typing import Annotated
 
 import typer
 
-from circuitlang.commands import cache, deciding, diff, exchange, listing, locking, reporting, text
+from circuitlang.commands import (
+    attribute,
+    cache,
+    deciding,
+    diff,
+    effects,
+    exchange,
+    listing,
+    locking,
+    reporting,
+    text,
+)
 
 INTERRUPTED = 130
 
@@ -31,6 +42,8 @@ app.command()(diff.diff)
 app.command()(text.show)
 app.command()(deciding.plan)
 app.command()(reporting.report)
+app.command()(effects.effects)
+app.command()(attribute.attribute)
 app.command()(exchange.convert)
 app.command()(exchange.export)
 app.command()(text.explain)

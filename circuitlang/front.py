@@ -6,7 +6,7 @@ is asked to. Nothing here imports torch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,6 +21,7 @@ from circuitlang.language.prompt import PromptSet, mean_key
 from circuitlang.language.resolve import Resolved, load, resolve, resolve_expression
 from circuitlang.language.source import Source, Span
 from circuitlang.language.spec import Claim, Comparison, ModelReference, Quantified, Spec
+from circuitlang.language.tasks.halves import of_half
 from circuitlang.language.tasks.prompt_problems import quoted
 from circuitlang.language.text import syntax
 
@@ -56,8 +57,9 @@ class Options:
     without one, and `fresh` executes every run whether or not it is stored. `memory` is how many
     bytes tensors may take besides the models; `against_reference` executes a sample of runs again,
     with the reference executor. `locked` demands a lock that says what the spec says. `pedantic` is
-    lint's: warn of what a careful reviewer would ask. `dtype` is one for every model. `models` keeps
-    those that are loaded for the next check that is given the same.
+    lint's: warn of what a careful reviewer would ask. `dtype` is one for every model. `split` is
+    the half of every task's prompts to draw from. `models` keeps those that are loaded for the next
+    check that is given the same.
     """
 
     device: str = "cpu"
@@ -74,12 +76,13 @@ class Options:
     pedantic: bool = False
     locked: bool = False
     dtype: str | None = None
+    split: str | None = None
     models: dict[Any, Any] | None = field(default=None, compare=False, repr=False)
 
     @property
     def decides_spec(self) -> bool:
         """Whether what is decided is the whole spec, as it is written."""
-        own = (self.samples, self.seed, self.dtype) == (None, None, None)
+        own = {self.samples, self.seed, self.dtype, self.split} == {None}
         return own and not self.claims and not self.quick
 
     @property
@@ -107,14 +110,18 @@ class Front:
 
 
 def resolve_file(
-    path: Path, locate: Locate = find, seed: int | None = None, dtype: str | None = None
+    path: Path,
+    locate: Locate = find,
+    seed: int | None = None,
+    dtype: str | None = None,
+    split: str | None = None,
 ) -> Front:
     """Text to resolved spec. Needs the models' shapes only."""
     diagnostics = Diagnostics()
     source = load(path, diagnostics)
     if source is None:
         return Front(diagnostics)
-    return resolve_source(source, diagnostics, locate, seed, dtype)
+    return resolve_source(source, diagnostics, locate, seed, dtype, split)
 
 
 def resolve_source(
@@ -123,15 +130,24 @@ def resolve_source(
     locate: Locate = find,
     seed: int | None = None,
     dtype: str | None = None,
+    split: str | None = None,
 ) -> Front:
     """As `resolve_file`, of a text that need not be in a file."""
     front = Front(diagnostics, resolve(source, diagnostics, locate, seed, dtype))
+    _draw_from(front, split)
     if front.resolved is not None:
         _check_decidable(front.resolved, diagnostics)
         claims = front.resolved.spec.claims
         contradictions([c for c in claims if c.kind == "claim"], diagnostics)
         front.asked = everything_asked(front.resolved.spec)
     return front
+
+
+def _draw_from(front: Front, split: str | None) -> None:
+    """Has every task draw from this half of its prompts, where one is given."""
+    if front.resolved is not None and split is not None:
+        tasks = {name: of_half(task, split) for name, task in front.resolved.tasks.items()}
+        front.resolved = replace(front.resolved, tasks=tasks)
 
 
 def everything_asked(spec: Spec) -> tuple[tuple[Any, Span], ...]:
@@ -141,7 +157,8 @@ def everything_asked(spec: Spec) -> tuple[tuple[Any, Span], ...]:
 
 def lint(path: Path, options: Options | None = None) -> Front:
     """Everything that can be found without weights; says what it did not check."""
-    return lint_further(resolve_file(path, seed=(options or Options()).seed), options or Options())
+    options = options or Options()
+    return lint_further(resolve_file(path, seed=options.seed, split=options.split), options)
 
 
 def lint_further(front: Front, options: Options) -> Front:
@@ -285,6 +302,7 @@ def draw_prompts(front: Front, options: Options) -> None:
         UnusableTokenizer,
     )
 
+    _draw_from(front, options.split)
     assert front.resolved is not None
     resolved, diagnostics = front.resolved, front.diagnostics
     missing: dict[str, None] = {}
@@ -343,7 +361,7 @@ def draw_prompts(front: Front, options: Options) -> None:
             front.prompts[task, name] = drawn
             _check_scores(task, drawn, resolved, diagnostics)
     _check_means(front)
-    _check_counterexamples(front)
+    _check_counterexamples(front, options)
     _draw_donors(front, options)
     _check_places(front)
     for reference in missing:
@@ -373,8 +391,11 @@ def _check_scores(
             )
 
 
-def _check_counterexamples(front: Front) -> None:
-    """Every prompt that is said to refute a claim is one that its task allows."""
+def _check_counterexamples(front: Front, options: Options) -> None:
+    """Every prompt that is said to refute a claim is one that its task allows.
+
+    One of the spec's own half is passed over where `options` ask for the other.
+    """
     assert front.resolved is not None
     statements = front.resolved.file.statements
     spans = {s.member: s.span for s in statements if isinstance(s, syntax.Counterexample)}
@@ -386,13 +407,23 @@ def _check_counterexamples(front: Front) -> None:
             continue
         inputs = inputs_of(front, run.task, run.model)
         for text in form.counterexamples:
-            if inputs.read(text) is None:
-                front.diagnostics.error(
-                    "CL318",
-                    f"No prompt of task `{run.task}` says {quoted(text)}.",
-                    spans.get(text, span),
-                    "give the text as the check printed it, or delete the counterexample",
-                )
+            if inputs.read(text) is not None:
+                continue
+            half = inputs.task.split
+            everything = replace(inputs, task=of_half(inputs.task, None))
+            in_other = half is not None and everything.read(text) is not None
+            if in_other and options.split is not None:
+                continue
+            front.diagnostics.error(
+                "CL318",
+                f"The prompt {quoted(text)} is not in the half `{half}` of task `{run.task}`."
+                if in_other
+                else f"No prompt of task `{run.task}` says {quoted(text)}.",
+                spans.get(text, span),
+                "delete the counterexample, or claim it of a task with the other half"
+                if in_other
+                else "give the text as the check printed it, or delete the counterexample",
+            )
 
 
 def _check_places(front: Front) -> None:
@@ -495,7 +526,7 @@ def fetched_front(
 
     With `expression` only that is asked for, else the spec's (chosen) claims and reports.
     """
-    front = resolve_file(path, seed=options.seed, dtype=options.dtype)
+    front = resolve_file(path, find, options.seed, options.dtype, options.split)
     if front.diagnostics.has_errors:
         return front
     lacking = front.resolved is None or any(
@@ -507,7 +538,7 @@ def fetched_front(
         def locate(reference: str, revision: str | None, base: Path) -> Found:
             return fetch(reference, revision, base, progress.stage)
 
-        front = resolve_file(path, locate, options.seed, options.dtype)
+        front = resolve_file(path, locate, options.seed, options.dtype, options.split)
     if front.resolved is None or front.diagnostics.has_errors:
         return front
     if expression is not None:

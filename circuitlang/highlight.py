@@ -27,11 +27,13 @@ from pygments.token import (
 )
 
 from circuitlang.language.formulas.evaluate import BUILTIN_WORDS
+from circuitlang.language.tasks.halves import HALVES
 from circuitlang.language.text.grammar import (
     CIRCUIT_ITEMS,
     RESERVED,
     STATEMENTS,
     TASK_ITEMS,
+    WORD_SETTINGS,
     parser,
 )
 
@@ -165,6 +167,10 @@ RULES = (
     Rule(_words(RESERVED - _STATEMENT - _TRUTH - _OPERATOR_WORDS), (KEYWORD,)),
     _NODE,
     Rule(rf'({_NAME}){_GAP}(?="|\d|{_words(_TRUTH)})', (SETTING, SPACE)),
+    Rule(
+        rf"({_words(WORD_SETTINGS)}){_GAP}({_words(HALVES)})",
+        (SETTING, SPACE, BUILTIN),
+    ),
     Rule(rf"(@)([ \t]*){_NEW_NAME}", (OPERATOR, SPACE, PLACE)),
     Rule(r"(\.)((?=[qkv])q?k?v?)(?!\w)", (SEPARATOR, PORT)),
     Rule(_words(BUILTIN_WORDS), (BUILTIN,)),

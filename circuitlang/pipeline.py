@@ -238,7 +238,7 @@ def show(path: Path, stage: str, options: Options, progress: Progress) -> tuple[
         text = tree_text(parse(source, front.diagnostics)) if source else ""
         return front, text
     if stage == "spec":
-        front = resolve_file(path, seed=options.seed)
+        front = resolve_file(path, seed=options.seed, split=options.split)
         resolved = front.resolved
         return front, spec_text(resolved) if resolved else ""
     front = fetched_front(path, options, progress)

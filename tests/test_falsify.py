@@ -14,6 +14,7 @@ from hypothesis.errors import HypothesisException
 import circuitlang
 from circuitlang import pipeline, strategies
 from circuitlang.front import inputs_of
+from circuitlang.language.tasks.halves import HALVES, half_of
 from circuitlang.language.tasks.inputs import Input
 from circuitlang.measurement.falsify import drawn, strategy
 from circuitlang.report.outcome import document
@@ -109,6 +110,26 @@ def test_the_counterexample_refutes_and_nothing_simpler_does(spec, every, share)
     one = inputs.read(claim.counterexample)
     assert one in refuting
     assert not refuting.intersection(inputs.simpler(one))
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_prompts_of_the_other_half_refute_nothing(spec, every, half):
+    inputs, scored = every
+    values = [score for _, score in scored.values()]
+    path = spec(
+        f"claim high: forall x in inputs(likes): F(asking on x) >= {max(values) + 0.1}",
+        f"claim low: forall x in inputs(likes): F(asking on x) >= {min(values) - 0.1}",
+    )
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("sample 4\n", f"sample 4\n  split {half}\n"), encoding="utf-8")
+    other = next(h for h in HALVES if h != half)
+    for wanted, options in ((half, {}), (other, {"split": other})):
+        own = [one for one, (prompt, _) in scored.items() if half_of(prompt.slots) == wanted]
+        found = decided(path, **options)
+        assert found["high"].verdict == "fails"
+        assert inputs.read(found["high"].counterexample) in own
+        assert found["low"].verdict == "survived"
+        assert 4 < found["low"].looked_at <= len(own) < len(scored)
 
 
 def test_what_no_prompt_refutes_survives_and_says_how_many_were_looked_at(spec, every):

@@ -53,6 +53,7 @@ task t {
   corrupt other { A = wang.people }
   where A != "x"
   sample 1e2
+  split decide
 }
 group g = a9.h[6,9].kv + m[0..3] + a1 + [a0.h0].q
 circuit c {

@@ -145,13 +145,22 @@ def schema(
     of_verify: Annotated[
         bool, typer.Option("--verify", help="of what `verify --json` prints")
     ] = False,
+    of_effects: Annotated[
+        bool, typer.Option("--effects", help="of what `effects --json` prints")
+    ] = False,
 ) -> None:
     """Print the JSON Schema of `check --json`."""
     from circuitlang.report.diff.document import DiffDocument
     from circuitlang.report.document import CheckDocument
+    from circuitlang.report.effects import EffectsDocument
     from circuitlang.report.plan import PlanDocument
     from circuitlang.report.verification import VerificationDocument
 
-    asked = ((of_diff, DiffDocument), (of_plan, PlanDocument), (of_verify, VerificationDocument))
+    asked = (
+        (of_diff, DiffDocument),
+        (of_plan, PlanDocument),
+        (of_verify, VerificationDocument),
+        (of_effects, EffectsDocument),
+    )
     document = next((form for is_asked, form in asked if is_asked), CheckDocument)
     print(json.dumps(document.model_json_schema(mode="serialization"), indent=2))

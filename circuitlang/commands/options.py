@@ -12,6 +12,7 @@ import typer
 from circuitlang.commands.printing import print_diagnostics_of
 
 if TYPE_CHECKING:
+    from circuitlang.discovery.experiment import Context
     from circuitlang.front import Options
 
 
@@ -78,23 +79,46 @@ _FLAGS: dict[str, tuple[Any, Any]] = {
     "fresh": (Fresh, False),
     "against_reference": (AgainstReference, False),
 }
+# Fields of `Context` and the flags that set them, each the spec's default where it is not given.
+_CONTEXT: dict[str, Any] = {
+    field: Annotated[str | None, typer.Option(f"--{field.rstrip('_')}", metavar=name, help=says)]
+    for field, name, says in (
+        ("on", "TASK", "the task, instead of the spec's default"),
+        ("under", "ABLATION", "the ablation, instead of the spec's default"),
+        ("by", "METRIC", "the metric, instead of the spec's default"),
+        ("with_", "MODEL", "the model, instead of the spec's default"),
+        ("free", "NODES", "nodes that are never ablated, instead of the spec's default"),
+    )
+}
 EXECUTING = ("device", "chunk", "memory", "store", "no_store", "fresh")
 SAMPLING = ("samples", "seed", "quick")
 DECIDING = (*SAMPLING, "claim", *EXECUTING)
 
 
 def with_options(*flags: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Gives a command the named flags in place of its parameter `options`, made of them."""
+    """Gives a command the named flags in place of its parameter `options`, made of them.
+
+    A parameter `context` is made of the context words' flags in the same way.
+    """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        def called(**given: Any) -> None:
-            command(**_rest(given, flags), options=_options({f: given[f] for f in flags}))
+        unnamed = {"Options": Any, "Context": Any}
+        hints = get_type_hints(command, localns=unnamed, include_extras=True)
+        signature = inspect.signature(command).parameters
+        words = tuple(_CONTEXT) if "context" in signature else ()
 
-        hints = get_type_hints(command, localns={"Options": Any}, include_extras=True)
+        def called(**given: Any) -> None:
+            made: dict[str, Any] = {"options": _options({f: given.pop(f) for f in flags})}
+            if words:
+                made["context"] = _context({word: given.pop(word) for word in words})
+            command(**given, **made)
+
         parameters: list[inspect.Parameter] = []
-        for name, one in inspect.signature(command).parameters.items():
+        for name, one in signature.items():
             if name == "options":
                 parameters += [_parameter(flag, *_FLAGS[flag]) for flag in flags]
+            elif name == "context":
+                parameters += [_parameter(word, _CONTEXT[word], None) for word in words]
             else:
                 parameters.append(_parameter(name, hints[name], one.default))
         called.__name__, called.__doc__ = command.__name__, command.__doc__
@@ -111,10 +135,6 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     )
 
 
-def _rest(given: dict[str, Any], flags: tuple[str, ...]) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if name not in flags}
-
-
 def _options(given: dict[str, Any]) -> Options:
     from circuitlang.front import Options
 
@@ -123,6 +143,12 @@ def _options(given: dict[str, Any]) -> Options:
     if "no_store" in given:
         given["stored"] = not given.pop("no_store")
     return Options(**given)
+
+
+def _context(given: dict[str, Any]) -> Context:
+    from circuitlang.discovery.experiment import Context
+
+    return Context(**given)
 
 
 def refuse_with_lock(what: str, options: Options, per_example: bool = False) -> None:

@@ -11,7 +11,7 @@ from circuitlang.report.diff.document import DetailForm
 
 
 def task_details(before: Any, after: Any) -> tuple[DetailForm, ...]:
-    """Prompts, slots, conditions, sample, seed, token sets and corruptions that differ."""
+    """Prompts, slots, conditions, sample, seed, split, token sets and corruptions that differ."""
     return tuple(_task(before, after))
 
 
@@ -22,6 +22,9 @@ def _task(before: Any, after: Any) -> Iterator[DetailForm]:
     yield from _value("where", old["where"], new["where"])
     for setting in ("sample", "seed"):
         yield from _value(setting, old[setting], new[setting])
+    halves = [_half(content.get("split")) for content in (old, new)]
+    if halves[0] != halves[1]:
+        yield DetailForm(what="split", before=halves[0], after=halves[1])
     yield from _each("tokens", before["tokens"], after["tokens"])
     old, new = before["corruptions"], after["corruptions"]
     for name in sorted({*old, *new}):
@@ -30,6 +33,10 @@ def _task(before: Any, after: Any) -> Iterator[DetailForm]:
             continue
         yield from _each(f"corruption {name}:", old[name]["puts"], new[name]["puts"])
         yield from _value(f"corruption {name}: where", old[name]["where"], new[name]["where"])
+
+
+def _half(split: str | None) -> str:
+    return "all prompts" if split is None else f"the half `{split}`"
 
 
 def plain_details(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[DetailForm, ...]:

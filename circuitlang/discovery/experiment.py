@@ -19,7 +19,7 @@ from circuitlang.front import Front, Options, Progress, fetched_front
 from circuitlang.language.graph.architecture import Architecture, architecture
 from circuitlang.language.graph.edges import EdgeSet
 from circuitlang.language.prompt import PromptSet
-from circuitlang.language.spec import Mean, Measurement, Metric, Number, Operation, Run
+from circuitlang.language.spec import Mean, Measurement, Metric, Number, Operation, Rows, Run
 from circuitlang.measurement.batch import Checked
 from circuitlang.measurement.measured import sample_of
 from circuitlang.measurement.measuring import measure_all
@@ -54,12 +54,16 @@ class Experiment:
     """Numbers of runs of one model on one task's prompts.
 
     `whole` is M and `floor` none, whose ablation every run has. `graph` has the model's edges, and
-    `candidates` those that can be ablated: all that do not leave a free node.
+    `candidates` those that can be ablated: all that do not leave a free node. `rows` are the prompts
+    that numbers average over: not all where the context names a template or a part.
     """
 
-    def __init__(self, runner: Runner, extremes: Extremes, context: Context) -> None:
+    def __init__(
+        self, runner: Runner, extremes: Extremes, context: Context, rows: Rows | None = None
+    ) -> None:
         assert extremes.floor is not None
         self.runner, self.extremes, self.context = runner, extremes, context
+        self.rows = rows or Rows()
         self.whole, self.floor, self.metric = extremes.whole, extremes.floor, extremes.metric
         self.graph: Architecture = architecture(self.whole.model.shape)
         self.candidates = self.graph.everything & ~self.floor.floor.lasting
@@ -80,6 +84,18 @@ class Experiment:
     @property
     def drawn(self) -> PromptSet:
         return self.front.prompts[self.key]
+
+    @cached_property
+    def prompts(self) -> PromptSet:
+        """The prompts that numbers average over."""
+        match self.rows:
+            case Rows("template", key):
+                kept = [p for p in self.drawn.prompts if p.template == key]
+            case Rows("part", key, slot):
+                kept = [p for p in self.drawn.prompts if p.slots[slot] == key]
+            case _:
+                return self.drawn
+        return replace(self.drawn, prompts=tuple(kept))
 
     def run(self, live: EdgeSet, written: str = "") -> Run:
         """F's run of a set of edges: free nodes' are added, all others ablated."""
@@ -135,7 +151,7 @@ class Experiment:
 
     def mean(self, run: Run, metric: Metric | None = None) -> Mean:
         """F of a run."""
-        return Mean(Measurement(run, metric or self.metric))
+        return Mean(Measurement(run, metric or self.metric, self.rows))
 
     def difference(self, one: Run, other: Run) -> Operation:
         return Operation("-", (self.mean(one), self.mean(other)))
@@ -169,5 +185,6 @@ def experiment(
     assert isinstance(above, Mean)
     assert isinstance(below, Mean)
     extremes = Extremes(above.measurement.run, below.measurement.run, above.measurement.metric)
+    rows = above.measurement.rows
     with ModelProblems(front), closing(Runner(front, options, progress)) as runner:
-        yield front, Experiment(runner, extremes, context)
+        yield front, Experiment(runner, extremes, context, rows)

@@ -42,6 +42,7 @@ class PromptSet:
     `references` are drawn once, independent of the sample's size, for mean ablations.
     `population` is the number of distinct prompts the slots allow (None when it was not
     counted); `enumerated` says that `prompts` are all of them and nothing else is drawn at random.
+    With `split`, all are of that half of the task's prompts, and `population` counts it alone.
     """
 
     task: str
@@ -50,6 +51,7 @@ class PromptSet:
     references: tuple[Prompt, ...]
     population: int | None
     enumerated: bool
+    split: str | None = None
 
 
 def tokens_under(ablation: Ablation | None, prompt: Prompt) -> tuple[int, ...]:

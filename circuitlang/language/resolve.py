@@ -507,11 +507,11 @@ def labels_of(text: str, resolved: Resolved) -> tuple[str, ...] | None:
         members = evaluator.listed(inlined, evaluator.value(inlined, env), env)
         return tuple(label for _, label in members)
 
-    found = _of_loose_text(text, resolved, labels)
+    found = of_loose_text(text, resolved, labels)
     return found[0] if found is not None else None
 
 
-def _of_loose_text(
+def of_loose_text(
     text: str, resolved: Resolved, work: Callable[[ClaimResolver, syntax.Expression], T]
 ) -> tuple[T, Span] | None:
     """What `work` makes of an expression that stands in no file, and its place; None with errors."""
@@ -530,7 +530,7 @@ def _of_loose_text(
 
 def resolve_expression(text: str, resolved: Resolved) -> tuple[tuple[str, Any, Span], ...]:
     """(label, number or condition, place) of a loose expression; empty when it has errors."""
-    found = _of_loose_text(text, resolved, ClaimResolver.any_value)
+    found = of_loose_text(text, resolved, ClaimResolver.any_value)
     if found is None:
         return ()
     value, span = found

@@ -97,7 +97,7 @@ def _of_value(name: str, value: str) -> tuple[str, str | None] | None:
 
 
 def _elsewhere(name: str) -> str | None:
-    if name in ("sample", "seed"):
+    if name in ("sample", "seed", "split"):
         return f"`{name}` belongs into a task"
     if name in ("bos", "revision"):
         return f'`{name}` belongs into a model: `model "..." {{ {name} ... }}`'

@@ -69,7 +69,7 @@ def spec_text(resolved: Resolved) -> str:
     for task in tasks.values():
         lines.append(
             f"task {task.name}: {count(len(task.templates), 'template')}, sample {task.sample}, "
-            f"seed {task.seed}, corruptions {', '.join(task.corruptions) or 'none'}, "
+            f"seed {task.seed}, {f'split {task.split}, ' if task.split else ''}corruptions {', '.join(task.corruptions) or 'none'}, "
             f"labels {', '.join(task.labels) or 'none'}"
         )
     lines += [f"group {name}: {_shortened(nodes)}" for name, nodes in spec.groups.items()]

@@ -63,6 +63,7 @@ class LockedTask(Form):
     task: str
     model: str
     seed: int
+    split: str | None = None
     prompts: int
     prompts_digest: str
     references: int

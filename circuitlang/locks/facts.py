@@ -142,6 +142,7 @@ def _tasks(front: Front) -> dict[str, LockedTask]:
             task=task,
             model=model,
             seed=front.resolved.tasks[task].seed,
+            split=front.resolved.tasks[task].split,
             prompts=len(drawn.prompts),
             prompts_digest=_digest_of(drawn.prompts),
             references=len(drawn.references),

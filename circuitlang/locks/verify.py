@@ -89,6 +89,8 @@ def _conditions(
                 yield f"model {name}: {what} {getattr(was, what)} is {getattr(model, what)}"
     if options.seed is not None:
         yield f"prompts drawn anew, with seed {options.seed}"
+    if options.split is not None:
+        yield f"prompts of the half {options.split} of each task"
     for name, version in lock.tool.items():
         if versions.get(name, version) != version:
             yield f"{name} {version} is {versions[name]}"

@@ -124,6 +124,10 @@ def _truths(cursor: Cursor) -> Iterator[Suggestion]:
     yield from some.formula_words("yes", "no")
 
 
+def _halves(cursor: Cursor) -> Iterator[Suggestion]:
+    yield from some.of_words(words.HALVES, Kind.EnumMember)
+
+
 def _nothing(cursor: Cursor) -> Iterator[Suggestion]:
     """A name is being made up here, or a number."""
     return iter(())
@@ -196,6 +200,7 @@ _PLACES: tuple[
     (of_clause("over"), values.targets),
     (of_clause("per"), values.keys),
     (setting("bos", "looks"), _truths),
+    (setting("split"), _halves),
     (setting("sample", "seed", "revision", *words.FILE_SETTINGS), _nothing),
     (block("model"), _in_model),
     (block("task"), _in_task),

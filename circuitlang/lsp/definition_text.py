@@ -130,7 +130,8 @@ def _task(analysis: Analysis, symbol: Symbol) -> Iterator[str]:
         yield f"Slots {listed(c.name for c in symbol.children if c.kind == 'slot')}."
         return
     yield (
-        f"{counted(len(task.templates), 'template')}, sample {task.sample:,}, seed {task.seed}; "
+        f"{counted(len(task.templates), 'template')}, sample {task.sample:,}, seed {task.seed}"
+        f"{f', split {task.split}' if task.split else ''}; "
         f"slots {listed(task.slot_names) or 'none'}; positions "
         f"{listed((*task.some_labels, 'END'))}; corruptions {listed(task.corruptions) or 'none'}"
     )

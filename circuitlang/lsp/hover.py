@@ -61,6 +61,10 @@ def _word(analysis: Analysis, found: Meaning) -> Iterator[str]:
         yield builtin_text(name, analysis.graph) or ""
 
 
+def _half(analysis: Analysis, found: Meaning) -> Iterator[str]:
+    yield f"**{found.name}**: {words.HALVES[found.name]}"
+
+
 def _node(analysis: Analysis, found: Meaning) -> Iterator[str]:
     if analysis.resolved is None or analysis.model is None or analysis.graph is None:
         yield f"**{found.name}**: a node; which model it belongs to is not known"
@@ -158,6 +162,7 @@ def _domain(analysis: Analysis, found: Meaning) -> str | None:
 
 _HOVERS: dict[str, Callable[[Analysis, Meaning], Iterator[str]]] = {
     "word": _word,
+    "half": _half,
     "sign": _sign,
     "argument": _argument,
     "node": _node,

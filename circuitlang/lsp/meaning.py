@@ -10,7 +10,7 @@ from lark import Token
 
 from circuitlang.language.diagnostics import TITLES
 from circuitlang.language.imports import Module
-from circuitlang.language.text.grammar import RESERVED
+from circuitlang.language.text.grammar import RESERVED, WORD_SETTINGS
 from circuitlang.lsp import words
 from circuitlang.lsp.analysis import Analysis
 from circuitlang.lsp.symbols import Place, Statement, Symbol, holes
@@ -28,7 +28,7 @@ class Meaning:
 
     "symbol": `symbol` of this document; "imported": the definition `name` of `module`;
     "measure": a built-in one; "bound": a parameter or variable, bound at `symbol`;
-    "node", "port", "word", "sign", "code"; "argument": one with a name; "file": an imported
+    "node", "port", "word", "half", "sign", "code"; "argument": one with a name; "file": an imported
     file, "data": another one; "reference": a model.
     """
 
@@ -125,6 +125,8 @@ def _name(analysis: Analysis, index: int, statement: Statement) -> Meaning | Non
         return Meaning("argument", name, place)
     if name in words.SETTINGS and _is_setting(tokens, index):
         return Meaning("word", name, place)
+    if name in words.HALVES and index and _is_setting(tokens, index - 1):
+        return Meaning("half", name, place)
     return _defined(analysis, name, place, _wanted(tokens, index))
 
 
@@ -134,7 +136,11 @@ def _at(token: Token) -> Place:
 
 def _is_setting(tokens: Sequence[Token], index: int) -> bool:
     following = tokens[index + 1] if index + 1 < len(tokens) else None
-    return following is not None and following.type in ("NUMBER", "STRING", "YES", "NO")
+    if following is None:
+        return False
+    if tokens[index].value in WORD_SETTINGS and following.value in words.HALVES:
+        return True
+    return following.type in ("NUMBER", "STRING", "YES", "NO")
 
 
 def _is_argument(tokens: Sequence[Token], index: int) -> bool:

@@ -73,6 +73,11 @@ MODEL_SETTINGS = {
 TASK_SETTINGS = {
     "sample": "how many prompts are drawn (256 when it is not said)",
     "seed": "the seed of the sample (0 when it is not said)",
+    "split": "the half of the prompts that it draws from: `split search` or `split decide`",
+}
+HALVES = {
+    "search": "the half of a task's prompts that a circuit is found on",
+    "decide": "the half of a task's prompts that claims are decided on",
 }
 SETTINGS = {**FILE_SETTINGS, **MODEL_SETTINGS, **TASK_SETTINGS}
 EXPECTATIONS = {

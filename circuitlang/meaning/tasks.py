@@ -35,6 +35,7 @@ def task_content(task: TaskSpec) -> Json:
             "where": written.conditions(task.conditions),
             "sample": task.sample,
             "seed": as_number(task.seed),
+            **({} if task.split is None else {"split": task.split}),
         },
         "tokens": {name: written.value(t.value) for name, t in task.tokens.items()},
         "corruptions": {

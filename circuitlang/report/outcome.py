@@ -28,6 +28,8 @@ def title(outcome: Any, options: Any) -> str:
         return (
             f"{name}: quick check on {options.sample_size} prompts per task, not the spec's sample"
         )
+    if options.split is not None:
+        return f"{name}: on the half {options.split} of each task's prompts, not as the spec says"
     if options.samples is not None:
         return f"{name}: on {options.samples} prompts per task instead of the spec's sample"
     return name

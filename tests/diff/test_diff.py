@@ -87,6 +87,7 @@ def test_every_planted_change_is_reported_once_and_nothing_else(everything: Diff
             ("slot Y", (), ('"cake"',), None, None),
             ("seed", (), (), "0", "7"),
             ("sample", (), (), "64", "32"),
+            ("split", (), (), "all prompts", "the half `decide`"),
             ("corruption unknown: A2", (), ('"lee"',), None, None),
             ("tokens foil", (), (), '" {Y}"', '[" tea"] + [" {Y}"]'),
             ("nodes", ("a0.h3",), (), None, None),

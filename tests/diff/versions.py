@@ -18,6 +18,7 @@ PLANTED = {
     "slot value": ('"fish", "cake"]', '"fish"]'),
     "seed": ("  seed 0", "  seed 7"),
     "sample": ("  sample 64", "  sample 32"),
+    "split": ("  slot Y = foods\n", "  slot Y = foods\n  split decide\n"),
     "corruption": ("    A2 = strangers\n", '    A2 = strangers - ["lee"]\n'),
     "token set": ('tokens foil   = " {Y}"', 'tokens foil   = [" {Y}"] + [" tea"]'),
     "metric": ("= logit(answer) - logit(foil)", "= logit(answer) - 2 * logit(foil)"),

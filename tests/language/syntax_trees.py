@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from circuitlang.language.source import Source, Span
 from circuitlang.language.text import syntax
 from circuitlang.language.text.build import number_value
+from circuitlang.language.text.grammar import WORD_SETTINGS
 
 NOWHERE = Span(Source("t.circ", "", Path()), 0, 0)
 HERE = st.just(NOWHERE)
@@ -92,6 +93,11 @@ SETTINGS = st.builds(
     syntax.Setting,
     NAMES,
     st.one_of(TEXTS, st.booleans(), st.floats(0, 1e20, allow_infinity=False)),
+    HERE,
+) | st.builds(
+    syntax.Setting,
+    st.sampled_from(sorted(WORD_SETTINGS)),
+    st.builds(syntax.Name, several(NAMES, 1, 1), HERE),
     HERE,
 )
 ENDPOINT_PARTS = st.one_of(

@@ -46,6 +46,7 @@ from tests.lsp.editor import FINE, IMPORTING, ROOT, SPEC, at, cut
         ("circuit c {\n  ", {"live", "input", "early", "any"}, {"claim", "slot"}),
         ("circuit c {\n  input -> ", {"early", "logits"}, {"slot"}),
         ("task other {\n  ", {"slot", "prompt", "tokens", "corrupt", "sample"}, {"claim"}),
+        ("task other {\n  split ", {"search", "decide"}, {"sample", "small"}),
         ('task other {\n  slot B = ["x"]\n  prompt "{', {"B"}, {"A", "small"}),
         ("task other {\n  slot B = fi", {"file", "rows", "limit"}, {"small"}),
         ('model other = "g', {"gpt2", "smollm2-135m", "toy"}, {"small"}),

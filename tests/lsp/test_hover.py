@@ -124,6 +124,14 @@ def test_what_is_not_run_says_so(monkeypatch):
     assert {"size", "edges_from"} & {s.text for s in found.suggestions} == {"edges_from"}
 
 
+def test_a_half_is_no_strategy():
+    text = FINE.replace("task likes {\n", "task likes {\n  split search\n")
+    analysis = Analysis(Text(text, "s.circ", Path(), "utf-16"))
+    assert "the half of the prompts" in hover(analysis, text.index("split search"))[0]
+    shown, _ = hover(analysis, text.index("search"))
+    assert shown == f"**search**: {words.HALVES['search']}"
+
+
 def test_a_long_line_is_cut():
     text = f"let names = [{', '.join(['a0.h0'] * 5000)}]"
     shown, _ = hover(Analysis(Text(text, "s.circ", Path(), "utf-16")), text.index("names"))

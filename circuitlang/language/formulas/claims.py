@@ -126,7 +126,7 @@ class ClaimResolver:
         """The condition a claim states; raises `Reject`."""
         inlined = self.inlined(e, clauses)
         self.evaluator.expanded = 0
-        formula = self.evaluator.formula(inlined, self._env(clauses))
+        formula = self.evaluator.formula(inlined, self.environment(clauses))
         parts = weight(formula, self.definitions.budget.left + 1, sets=False)
         self.definitions.budget.spend(parts, e.span, self.diagnostics)
         self._warn_percent(e, formula)
@@ -164,7 +164,7 @@ class ClaimResolver:
         self, e: syntax.Expression, clauses: tuple[syntax.Clause, ...] = ()
     ) -> tuple[tuple[str, Any], ...]:
         """A number, or a list of numbers with their labels; raises `Reject`."""
-        env = self._env(clauses)
+        env = self.environment(clauses)
         self.evaluator.expanded = 0
         value = self.evaluator.value(self.inlined(e, clauses), env)
         if isinstance(value, Items) and all(isinstance(m, Reported) for m in value.members):
@@ -187,10 +187,11 @@ class ClaimResolver:
 
     def any_value(self, e: syntax.Expression) -> Any:
         """A condition or numbers, as `circ eval` takes them; raises `Reject`."""
-        value = self.evaluator.value(self.inlined(e, ()), self._env(()))
+        value = self.evaluator.value(self.inlined(e, ()), self.environment(()))
         return value if isinstance(value, Formulas) else self.numbers(e)
 
-    def _env(self, clauses: tuple[syntax.Clause, ...]) -> Environment:
+    def environment(self, clauses: tuple[syntax.Clause, ...]) -> Environment:
+        """What holds where context words are said: the graph is that of their model."""
         for c in merge(clauses, self.definitions.defaults):
             if c.word == "with":
                 model = self.evaluator.runs.model(c.value, c.value, self.env)

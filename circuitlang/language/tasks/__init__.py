@@ -2,6 +2,7 @@
 
     statement --task--> TaskSpec --sampling--> PromptSet
 
-`text` evaluates the expressions of slots, `population` and `corruption` draw, `assembly`
-puts a prompt together, `tokenization` and `answers` check it token by token.
+`text` evaluates the expressions of slots, `halves` says which half a prompt is of, `population`
+and `corruption` draw, `assembly` puts a prompt together, `tokenization` and `answers` check it
+token by token.
 """

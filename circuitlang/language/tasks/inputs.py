@@ -74,7 +74,7 @@ class Inputs:
         }
 
     def allows(self, one: Input) -> bool:
-        """Whether its values satisfy the task's `where`."""
+        """Whether its values satisfy the task's `where`, and are of its half."""
         return self._population.allows(self.slots(one))
 
     def simpler(self, one: Input) -> Iterator[Input]:

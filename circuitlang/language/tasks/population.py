@@ -1,4 +1,7 @@
-"""All assignments of slot values that satisfy a task's `where`, and random draws from them."""
+"""All assignments of slot values that a task allows, and random draws from them.
+
+Allowed is what satisfies its `where` and, where the task has a `split`, is of that half.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from functools import cached_property
 from math import prod
 from random import Random
 
+from circuitlang.language.tasks.halves import half_of
 from circuitlang.language.tasks.mentions import free_names
 from circuitlang.language.tasks.task_spec import Slot, TaskSpec
 from circuitlang.language.tasks.task_values import slot_values
@@ -36,13 +40,14 @@ def random_stream(*parts: object) -> Random:
 class Population:
     """`counted` holds the numbers of all members; None when the slot product is too large.
 
-    An assignment's number has one digit per slot, in the mixed radix of the slots' sizes.
+    Where there is a `half`, its prompts alone are members. An assignment's number has one digit per slot, in the mixed radix of the slots' sizes.
     """
 
     slots: tuple[Slot, ...]
     levels: tuple[tuple[Expression, ...], ...]
     evaluator: Evaluator
     counted: tuple[int, ...] | None = None
+    half: str | None = None
 
     @classmethod
     def of(cls, task: TaskSpec, evaluator: Evaluator) -> Population:
@@ -63,10 +68,12 @@ class Population:
                 (i for i, s in enumerate(slots, 1) if used.intersection(s.names)), default=0
             )
             levels[level].append(condition)
-        return cls(slots, tuple(map(tuple, levels)), evaluator)
+        return cls(slots, tuple(map(tuple, levels)), evaluator, half=task.split)
 
     def allows(self, bound: Assignment) -> bool:
-        """Whether a value for every slot satisfies all conditions."""
+        """Whether a value for every slot is of the half and satisfies all conditions."""
+        if self.half is not None and half_of(bound) != self.half:
+            return False
         return all(self._holds(level, bound) for level in range(len(self.levels)))
 
     @cached_property
@@ -74,6 +81,17 @@ class Population:
         return prod(slot.size for slot in self.slots)
 
     def _members(self) -> Iterator[int]:
+        if self.half is None:
+            yield from self._satisfying()
+            return
+        for code in self._satisfying():
+            bound = self.assignment(code)
+            if bound:
+                self.evaluator.spend(len(bound), self.slots[0].span)
+            if half_of(bound) == self.half:
+                yield code
+
+    def _satisfying(self) -> Iterator[int]:
         """Depth first over the slots; each condition is tried as soon as its slots are bound."""
         last = max((i for i, conditions in enumerate(self.levels) if conditions), default=0)
         below = prod(slot.size for slot in self.slots[last:])
@@ -124,7 +142,9 @@ class Population:
     def _sparse_draws(self, random: Random) -> Iterator[int]:
         seen: set[int] = set()
         misses = 0
-        while misses < MOST_MISSES and len(seen) < MOST_ATTEMPTS:
+        # A half takes about twice the attempts.
+        longer = 1 if self.half is None else 2
+        while misses < longer * MOST_MISSES and len(seen) < longer * MOST_ATTEMPTS:
             code = random.randrange(self.product)
             misses += 1
             if code in seen:

@@ -14,6 +14,7 @@ from circuitlang.language.diagnostics import Diagnostics, Reject
 from circuitlang.language.prompt import Prompt, PromptSet
 from circuitlang.language.source import Span
 from circuitlang.language.tasks.assembly import Assembly
+from circuitlang.language.tasks.halves import of_half
 from circuitlang.language.tasks.population import Assignment, Population, random_stream
 from circuitlang.language.tasks.task_spec import TaskSpec
 from circuitlang.language.tasks.template import Template
@@ -91,6 +92,7 @@ class _Drawing:
             donors,
             size,
             len(prompts) == size and not sample.corruptor.random_ones,
+            self.task.split,
         )
 
     def _check_context(self) -> None:
@@ -148,20 +150,34 @@ class _Drawing:
     def _check_number(self, drawn: int, wanted: int, size: int | None) -> None:
         conditions = self.task.conditions
         span: Span = conditions[0].span if conditions else self.task.span
+        half = self.task.split
+        if half is not None and size == 0 and (others := self._prompts_of_both_halves()):
+            raise self.diagnostics.reject(
+                "CL507",
+                f"`{self.task.name}` allows {others:,} {'prompt' if others == 1 else 'prompts'}, "
+                f"and its half `{half}` has none of them.",
+                self.task.span,
+                "give its slots more values, or leave out `split`",
+            )
+        also = "" if half is None or size is not None else f" in the half `{half}`"
         help = "loosen the `where`, or give values that go together as one slot of tuples"
         if not drawn:
             which = "None" if size is not None else "None of those tried"
             raise self.diagnostics.reject(
                 "CL507",
-                f"{which} of the slot values of `{self.task.name}` satisfies `where`.",
+                f"{which} of the slot values of `{self.task.name}`{also} satisfies `where`.",
                 span,
                 help,
             )
         if size is None and drawn < wanted:
             self.diagnostics.warn(
                 "CL507",
-                f"Only {drawn:,} of {wanted:,} prompts of `{self.task.name}` were found that "
+                f"Only {drawn:,} of {wanted:,} prompts of `{self.task.name}` were found{also} that "
                 "satisfy `where`.",
                 span,
                 help,
             )
+
+    def _prompts_of_both_halves(self) -> int:
+        everything = Population.of(of_half(self.task, None), self.evaluator)
+        return len(everything.counted or ()) * len(self.task.templates)

@@ -48,9 +48,10 @@ def first_of_each_template(prompts: PromptSet, limit: int) -> list[Prompt]:
 def _headline(prompts: PromptSet) -> str:
     count = len(prompts.prompts)
     of = "" if prompts.population is None else f" of {prompts.population:,}"
+    half = "" if prompts.split is None else f" of the half {prompts.split}"
     exact = ", all there are" if prompts.enumerated else ""
     return (
-        f"task {prompts.task}: {count:,}{of} prompts{exact}; "
+        f"task {prompts.task}: {count:,}{of} prompts{half}{exact}; "
         f"templates {', '.join(prompts.templates)}; {len(prompts.references):,} references\n"
         f"{LEGEND}"
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from circuitlang.language.diagnostics import Diagnostics, Reject, did_you_mean, suggestion
 from circuitlang.language.graph.edges import END
 from circuitlang.language.source import Span
+from circuitlang.language.tasks.halves import HALVES
 from circuitlang.language.tasks.mentions import Lookup, Scope, check_names, mentions
 from circuitlang.language.tasks.task_spec import Corruption, Rewrite, Row, Slot, TaskSpec, TokenSet
 from circuitlang.language.tasks.task_values import check_values, slot_values
@@ -25,8 +26,8 @@ LARGEST_SAMPLE = 100_000
 MOST_SLOTS = 200
 # What a slot's value takes, beside working it out: it is kept for as long as the spec.
 STEPS_OF_A_VALUE = 4
-SETTINGS = {"sample": (1, DEFAULT_SAMPLE), "seed": (0, 0)}
-
+NUMBERS = {"sample": (1, DEFAULT_SAMPLE), "seed": (0, 0)}
+SETTINGS = (*NUMBERS, "split")
 
 # What a line that could not be read makes other lines complain of.
 _MISSING = frozenset(["CL101", "CL103", "CL506"])
@@ -82,10 +83,14 @@ class _Resolution:
         templates = self._templates(names)
         self.labels_known = len(self.diagnostics.found) == before
         conditions = self._conditions(self.statement.items, names)
-        settings = {name: default for name, (_, default) in SETTINGS.items()}
+        settings = {name: default for name, (_, default) in NUMBERS.items()}
+        split = None
         for item in self.statement.items:
-            if isinstance(item, syntax.Setting):
-                settings |= self._setting(item)
+            if isinstance(item, syntax.Setting) and self._is_known(item):
+                if item.name == "split":
+                    split = self._half(item)
+                else:
+                    settings |= self._number(item)
         task = TaskSpec(
             self.statement.name,
             slots,
@@ -97,6 +102,7 @@ class _Resolution:
             settings["seed"],
             self.scope,
             self.statement.span,
+            split,
         )
         if not self.diagnostics.has_errors:
             check_values(task, self.evaluator)
@@ -257,18 +263,37 @@ class _Resolution:
             )
         return earlier is None
 
-    def _setting(self, setting: syntax.Setting) -> dict[str, int]:
+    def _is_known(self, setting: syntax.Setting) -> bool:
         if setting.name not in SETTINGS:
             self.diagnostics.error(
                 "CL107",
                 f"A task has no setting `{setting.name}`.",
                 setting.span,
                 suggestion(setting.name, (*SETTINGS, *TASK_ITEMS))
-                or f"there are {' and '.join(SETTINGS)}",
+                or f"there are {', '.join(SETTINGS[:-1])} and {SETTINGS[-1]}",
             )
-            return {}
+            return False
         self._claim_name("setting", setting.name, setting.span)
-        least, default = SETTINGS[setting.name]
+        return True
+
+    def _half(self, setting: syntax.Setting) -> str | None:
+        value = setting.value
+        if isinstance(value, syntax.Name) and value.text in HALVES:
+            return value.text
+        written = value.text if isinstance(value, syntax.Name) else value
+        close = did_you_mean(written, HALVES) if isinstance(written, str) else None
+        self.diagnostics.error(
+            "CL107",
+            "`split` is `search` or `decide`, a half of the task's prompts.",
+            setting.span,
+            f"did you mean `split {close}`?"
+            if close
+            else f"write {' or '.join(f'`split {half}`' for half in HALVES)}",
+        )
+        return None
+
+    def _number(self, setting: syntax.Setting) -> dict[str, int]:
+        least, default = NUMBERS[setting.name]
         value = setting.value
         if not isinstance(value, float) or value != value // 1 or value < least:
             self.diagnostics.error(

@@ -80,7 +80,10 @@ class Corruption:
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """A task with its names checked and its slot values read; nothing is drawn yet."""
+    """A task with its names checked and its slot values read; nothing is drawn yet.
+
+    `split` is the half of the prompts that it draws from (halves.py); None is all of them.
+    """
 
     name: str
     slots: tuple[Slot, ...]
@@ -92,6 +95,7 @@ class TaskSpec:
     seed: int
     scope: Scope = field(compare=False, repr=False)
     span: Span = field(compare=False, repr=False)
+    split: str | None = None
 
     @property
     def slot_names(self) -> tuple[str, ...]:

@@ -78,9 +78,11 @@ class Builder:
     def setting(self, t: Any) -> syntax.Setting:
         name, value = t.children
         if isinstance(value, Tree):
-            parsed: str | float | bool = str(value.children[0]) == "yes"
+            parsed: str | float | bool | syntax.Name = str(value.children[0]) == "yes"
         elif value.type == "STRING":
             parsed = unescape(value)
+        elif value.type == "NAME":
+            parsed = syntax.Name((str(value),), self.span(value))
         else:
             parsed = number_value(value)
         return syntax.Setting(str(name), parsed, self.span(t))

@@ -32,6 +32,8 @@ STATEMENTS = [
 ]
 TASK_ITEMS = ["slot", "tokens", "prompt", "corrupt", "where"]
 CIRCUIT_ITEMS = ["live"]
+# Settings whose value is a word other than `yes` and `no`.
+WORD_SETTINGS = frozenset(["split"])
 CONTEXT_WORDS = ["on", "under", "by", "with", "free", "over", "per"]
 METRIC_FUNCTIONS = (
     "logit", "logprob", "prob", "rank", "kl", "js", "loss", "attention", "indicator",

@@ -65,6 +65,7 @@ TASK_LINES = {
     **dict.fromkeys(("foil", "wrong", "distractor"), 'tokens foil = " {slot}"'),
     **dict.fromkeys(("variable", "var", "let"), 'slot name = ["...", "..."]'),
     **dict.fromkeys(("samples", "n", "size"), "sample 128"),
+    **dict.fromkeys(("split", "half", "fold", "holdout"), "split search"),
 }
 
 

@@ -233,6 +233,8 @@ def _setting(w: Writer, s: syntax.Setting) -> None:
             w.leaf("yes" if yes else "no")
         case str(text):
             w.string(text)
+        case syntax.Name():
+            w.leaf(s.value.text, "NAME")
         case number:
             w.leaf(str(int(number)) if number.is_integer() else repr(number), "NUMBER")
 

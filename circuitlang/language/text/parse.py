@@ -7,7 +7,7 @@ place (slips.py); otherwise the line or the statement that holds it is left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from circuitlang.language.text.grammar import (
     CIRCUIT_ITEMS,
     STATEMENTS,
     TASK_ITEMS,
+    WORD_SETTINGS,
     parser,
     words_of_terminals,
 )
@@ -276,15 +277,28 @@ def _unexpected(tokens: list[Token]) -> Tree[Token] | tuple[int, set[str]]:
     """The tree, or the index of the first token that does not fit and what could stand there."""
     interactive: Any = parser().parse_interactive()
     for index, token in enumerate(tokens):
+        before = tokens[index - 1] if index else None
+        if token.type == "NAME" and _takes_no_word(before, interactive.choices()):
+            return index, interactive.accepts() - {"NAME"}
         try:
             interactive.feed_token(token)
         except UnexpectedToken:
-            return index, interactive.accepts()
+            return index, _acceptable(interactive, before)
     try:
         tree: Tree[Token] = interactive.feed_eof(tokens[-1])
     except UnexpectedToken:
-        return len(tokens), interactive.accepts()
+        return len(tokens), _acceptable(interactive, tokens[-1])
     return tree
+
+
+def _takes_no_word(before: Token | None, next_types: Container[str]) -> bool:
+    """Whether a setting's value is due after `before`, and a word is none."""
+    return "YES" in next_types and before is not None and str(before) not in WORD_SETTINGS
+
+
+def _acceptable(interactive: Any, before: Token | None) -> set[str]:
+    found: set[str] = interactive.accepts()
+    return found - {"NAME"} if _takes_no_word(before, found) else found
 
 
 def _stray_word(tree: Tree[Token], tokens: list[Token]) -> int | None:

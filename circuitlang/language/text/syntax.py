@@ -157,8 +157,10 @@ Expression = (
 
 @dataclass(frozen=True)
 class Setting:
+    """`value` is a `Name` where it is a word, `split search`."""
+
     name: str
-    value: str | float | bool
+    value: str | float | bool | Name
     span: Span = _span()
 
 

@@ -202,6 +202,8 @@ def _provenance(
                 yield f"its {name}", value
     for name, task in resolved.tasks.items():
         yield f"seed of {name}", str(task.seed if document.seed is None else document.seed)
+        if task.split is not None:
+            yield f"half of {name}", task.split
     yield "runs", f"{document.executed_runs} executed, {document.stored_runs} from the store"
     yield from (("version of " + name, version) for name, version in document.tool.items())
     yield "report written", written.strftime("%Y-%m-%d %H:%M UTC")

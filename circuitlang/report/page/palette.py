@@ -1,4 +1,5 @@
-"""What groups and ports look like: colours that colour-blind readers can tell apart, and shapes.
+"""What groups, ports and heat maps look like: colours that colour-blind readers can tell apart, and
+shapes.
 
 The colours are Okabe and Ito's (2008). Shapes are given once, for the SVG and for cytoscape: as
 corners in the square from -1 to 1, or as a rounded box. Each is flat below, where edges enter.
@@ -54,10 +55,25 @@ def group_look(index: int) -> Look:
     """Of the group number `index`; no two of the first 56 look the same."""
     fill = _COLOURS[index % len(_COLOURS)]
     shape, corners = _SHAPES[index % len(_SHAPES)]
-    return Look(fill, _readable_on(fill), shape, corners)
+    return Look(fill, readable_on(fill), shape, corners)
 
 
-def _readable_on(fill: str) -> str:
+# How many steps of colour a heat map has on each side of its middle.
+HEAT_LEVELS = 10
+_HEAT_MIDDLE = ("#ffffff", "#14171a")
+
+
+def heat_colour(level: int, dark: bool = False) -> str:
+    """From -HEAT_LEVELS, through the page's colour at 0, to HEAT_LEVELS."""
+    middle, end = _HEAT_MIDDLE[dark], PORTS["q" if level > 0 else "k"][dark]
+    share = abs(level) / HEAT_LEVELS
+    channels = zip(_channels(middle), _channels(end), strict=True)
+    mixed = (round(m * (1 - share) + e * share) for m, e in channels)
+    return "#" + "".join(f"{channel:02x}" for channel in mixed)
+
+
+def readable_on(fill: str) -> str:
+    """Black or white, whichever has more contrast."""
     black, white = "#000000", "#ffffff"
     return black if contrast(fill, black) >= contrast(fill, white) else white
 
@@ -69,8 +85,12 @@ def contrast(one: str, other: str) -> float:
 
 
 def _luminance(colour: str) -> float:
-    channels = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    channels = (channel / 255 for channel in _channels(colour))
     red, green, blue = (
         c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels
     )
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _channels(colour: str) -> list[int]:
+    return [int(colour[i : i + 2], 16) for i in (1, 3, 5)]

@@ -49,6 +49,7 @@ class TaskPrompts:
     count: int
     population: int | None
     enumerated: bool
+    split: str | None
     shown: tuple[PromptTable, ...]
 
 
@@ -60,6 +61,7 @@ def task_prompts(drawn: PromptSet, model: str, tokenizer: PromptTokenizer) -> Ta
         len(drawn.prompts),
         drawn.population,
         drawn.enumerated,
+        drawn.split,
         tuple(_table(prompt, tokenizer) for prompt in chosen),
     )
 

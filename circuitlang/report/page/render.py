@@ -35,10 +35,10 @@ _CYTOSCAPE_STYLE = ".__________cytoscape_container { position: relative; }"
 
 def html(contents: Contents) -> str:
     """The whole report, self-contained."""
-    styles = [_read("report.css") + _port_colours(), _CYTOSCAPE_STYLE]
-    scripts = [VENDORED.read_text(encoding="utf-8"), _read("report.js")] if contents.figures else []
+    styles = [read("report.css") + _port_colours(), _CYTOSCAPE_STYLE]
+    scripts = [VENDORED.read_text(encoding="utf-8"), read("report.js")] if contents.figures else []
     page: str = (
-        _environment()
+        environment()
         .get_template("page.html")
         .render(
             it=contents,
@@ -57,7 +57,7 @@ def html(contents: Contents) -> str:
 def svg(figure: Figure) -> str:
     """The figure alone: text as text, no scripts, light colours."""
     drawn: str = (
-        _environment()
+        environment()
         .get_template("figure.svg")
         .render(figure=figure, node_height=NODE_HEIGHT, ports=PORTS, alone=True)
     )
@@ -162,8 +162,8 @@ def _port_colours() -> str:
 
 
 @cache
-def _environment() -> Environment:
-    """`finalize` takes from every text what would steer a reader's browser or break an SVG."""
+def environment() -> Environment:
+    """The templates of pages. `finalize` takes from every text what would steer a reader's browser or break an SVG."""
     found = Environment(
         loader=FileSystemLoader(FOLDER / "templates"),
         autoescape=True,
@@ -194,5 +194,6 @@ def _storable(text: str) -> Iterator[str]:
 
 
 @cache
-def _read(name: str) -> str:
+def read(name: str) -> str:
+    """The text of a style or script that pages hold."""
     return (FOLDER / "templates" / name).read_text(encoding="utf-8")

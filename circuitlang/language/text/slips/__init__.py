@@ -28,7 +28,7 @@ SLIPS: tuple[Callable[[Spot], Slip | None], ...] = (
     words.name_of_several_words,
     words.prefix_of_text,
     words.missing_alias,
-    values.setting_with_sign,
+    values.setting_with_other_value,
     values.text_needed,
     words.misspelt_word,
     words.for_instead_of_forall,

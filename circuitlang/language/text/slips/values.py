@@ -12,6 +12,7 @@ from circuitlang.language.text.slips.spot import Slip, Spot, like, written
 _SETTINGS = {
     "sample": "16",
     "seed": "0",
+    "split": "search",
     "paper": '"arXiv:..."',
     "title": '"..."',
     "authors": '"Ada Lovelace; Charles Babbage"',
@@ -46,8 +47,8 @@ def number(spot: Spot) -> Slip | None:
     return Slip(f"`{digits}{word}` is not a number.", digits, word, help)
 
 
-def setting_with_sign(spot: Spot) -> Slip | None:
-    """`sample = 16`, `sample: 16`."""
+def setting_with_other_value(spot: Spot) -> Slip | None:
+    """`sample = 16`, `sample: 16`, `seed -1`, `split over`."""
     word = spot.ahead(-1)
     if word is None or str(word) not in _SETTINGS:
         return None
@@ -55,7 +56,10 @@ def setting_with_sign(spot: Spot) -> Slip | None:
         help = f"write `{word} {_SETTINGS[str(word)]}`"
         return Slip(f"`{word}` is not below 0.", spot.token, spot.token, help, spot.replaced(0, 0))
     if spot.token.type not in ("EQUAL", "COLON"):
-        return None
+        if not {"YES", "NAME"} <= spot.expected or spot.starts_line():
+            return None
+        help = f"write `{word} {_SETTINGS[str(word)]}`"
+        return Slip(f"`{word}` is not `{spot.token}`.", spot.token, spot.token, help)
     return Slip(
         f"The setting `{word}` takes its value without `{spot.token}`.",
         spot.token,

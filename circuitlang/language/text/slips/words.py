@@ -70,7 +70,9 @@ def misspelt_word(spot: Spot) -> Slip | None:
 def truth(spot: Spot) -> Slip | None:
     """`bos true`."""
     meant = _TRUTH.get(str(spot.token))
-    if meant is None or "YES" not in spot.expected or spot.starts_line():
+    if meant is None or "YES" not in spot.expected or "NAME" in spot.expected:
+        return None
+    if spot.starts_line():
         return None
     return Slip(
         f"A setting is `yes` or `no`, not `{spot.token}`.",

@@ -1,0 +1,366 @@
+"""Exact effects: what each member of a set does, measured one by one and ranked.
+
+Takes a spec, a set expression of its language and a kind of effect, and gives every member's number
+with its interval. Members beyond the budget are left out by attribution, which the document says.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from circuitlang.discovery.attribution import attributed
+from circuitlang.discovery.experiment import Context, Experiment, experiment
+from circuitlang.front import Front, Options, Progress
+from circuitlang.language.formulas.inline import count
+from circuitlang.language.formulas.place_checks import PlaceChecks
+from circuitlang.language.graph.architecture import bits
+from circuitlang.language.graph.edges import END, EdgeSet, Place, Position
+from circuitlang.language.members import Member, Members, members_of
+from circuitlang.language.resolve import Resolved, resolve_expression
+from circuitlang.language.spec import Mean, Number, Operation
+from circuitlang.report.diagnostics import diagnostic_form
+from circuitlang.report.effects import EffectForm, EffectsDocument, NumberForm, caption, has_maps
+from circuitlang.report.outcome import versions
+
+if TYPE_CHECKING:
+    from circuitlang.judgement.estimator import Estimator
+
+BUDGET = 1000
+TAIL = 0.025
+RUNS_AT_ONCE = 1000
+SORTS = ("size", "effect", "name", "layer")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is to be ranked, and how; the set and `inside` are expressions of the language.
+
+    `set` None is every edge that can be ablated, or every edge of `inside`. `of` is what its members
+    are, one of `language.members.KINDS`, None what the set itself has. `budget` is the number of
+    runs at most, None no limit. `sort` is one of `SORTS`; `maps` that heat maps will be wanted.
+    """
+
+    set: str | None = None
+    of: str | None = None
+    denoise: bool = False
+    inside: str | None = None
+    budget: int | None = BUDGET
+    positions: bool = False
+    sort: str = "size"
+    maps: bool = False
+
+    @property
+    def kind(self) -> str:
+        return "denoising" if self.denoise else "inside" if self.inside else "noising"
+
+
+@dataclass(frozen=True)
+class _One:
+    """A member at a position, None everywhere, and the number that is its effect."""
+
+    member: Member
+    at: str | None
+    edges: EdgeSet
+    number: Operation
+
+
+def effects(
+    path: Path, question: Question, options: Options, context: Context, progress: Progress
+) -> tuple[Front, EffectsDocument | None]:
+    """The effects that a spec's set has; None with errors in the front."""
+    found = None
+    with experiment(path, options, context, progress) as (front, made):
+        if made is not None:
+            found = _Ranking(made, question, path).document()
+    if found is not None:
+        found = found.model_copy(update={"diagnostics": tuple(map(diagnostic_form, front.found))})
+    return front, found
+
+
+class _Ranking:
+    def __init__(self, made: Experiment, question: Question, path: Path) -> None:
+        self.made, self.question, self.path = made, question, path
+        self.front = made.front
+        assert self.front.resolved is not None
+        self.resolved: Resolved = self.front.resolved
+        self.diagnostics = self.front.diagnostics
+        self.started = time.monotonic()
+
+    def document(self) -> EffectsDocument | None:
+        question, made = self.question, self.made
+        inside = self._inside()
+        if self.diagnostics.has_errors:
+            return None
+        listed = self._listed()
+        if listed is None or self.diagnostics.has_errors:
+            return None
+        self._tell_of_outsiders(listed, inside)
+        positions = self._positions() if question.positions else ()
+        chosen = self._screened(listed.members, max(1, len(positions)))
+        ones = [self._one(m, at, inside) for m in chosen for at in positions or (None,)]
+        if not self._places_exist(ones, listed):
+            return None
+        total, rows = self._measured(ones)
+        spec = self.resolved.spec
+        assert made.floor.ablation is not None
+        found = EffectsDocument(
+            tool=versions(),
+            file=str(self.path),
+            spec=spec.name,
+            version=spec.version,
+            task=made.context.on or made.whole.task,
+            ablation=str(made.floor.ablation),
+            metric=str(made.metric),
+            lower_is_better=made.metric.lower_is_better,
+            model=made.whole.model.name,
+            prompts=total.n or len(made.drawn.prompts),
+            seed=made.runner.options.seed,
+            kind=question.kind,  # type: ignore[arg-type]
+            of=listed.kind,  # type: ignore[arg-type]
+            set=self._set,
+            inside=question.inside,
+            expression=self._expression(listed, positions),
+            positions=positions,
+            members=len(listed.members),
+            screened=len(chosen) < len(listed.members),
+            budget=question.budget,
+            total=total,
+            caption="",
+            effects=tuple(sorted(rows, key=_key(question.sort))),
+            seconds=round(time.monotonic() - self.started, 3),
+        )
+        return found.model_copy(update={"caption": caption(found)})
+
+    # ---------------------------------------------------------------- what is asked
+
+    @property
+    def _set(self) -> str:
+        if self.question.set is not None:
+            return self.question.set
+        if self.question.inside is not None:
+            return self.question.inside
+        free = self.made.floor.free
+        return f"M - ({', '.join(free)})" if free else "M"
+
+    def _inside(self) -> EdgeSet | None:
+        if self.question.inside is None:
+            return None
+        if self.question.denoise:
+            self.diagnostics.error(
+                "CL756",
+                "What a member brings back alone has no circuit around it, so `--denoise` and "
+                "`--in` do not go together.",
+                None,
+                "leave one of them out",
+            )
+            return None
+        words = self.made.context.words
+        found = resolve_expression(f"F({self.question.inside}{words})", self.resolved)
+        if not found or not isinstance(found[0][1], Mean):
+            return None
+        return found[0][1].measurement.run.live
+
+    def _listed(self) -> Members | None:
+        question, words = self.question, self.made.context.words
+        default = "edges" if question.set is None else None
+        listed = members_of(
+            self._set, question.of or default, self.resolved, words, self.made.whole.task
+        )
+        if listed is None:
+            return None
+        if not listed.members:
+            self.diagnostics.error(
+                "CL751",
+                f"`{listed.domain}` has no member, so there is nothing to rank.",
+                None,
+                "name a set that has some, such as `heads`, or another kind with `--of`",
+            )
+            return None
+        if question.maps and not has_maps(listed.kind, question.positions):
+            self.diagnostics.error(
+                "CL756",
+                f"A heat map shows nodes by layer, or members by position, and these are {listed.kind}.",
+                None,
+                "add `--positions`, or rank nodes with `--of nodes`",
+            )
+            return None
+        return listed
+
+    def _tell_of_outsiders(self, listed: Members, inside: EdgeSet | None) -> None:
+        """Members that no edge of the circuit is of: they are exactly zero."""
+        if inside is None:
+            return
+        reach = inside.reach & ~self.made.floor.floor.lasting
+        outside = [m.label for m in listed.members if not m.edges.reach & reach]
+        if outside:
+            lie = "lies" if len(outside) == 1 else "lie"
+            self.diagnostics.note(
+                "CL755",
+                f"{count(len(outside), 'member')} of `{listed.domain}` {lie} outside "
+                f"`{self.question.inside}`, which loses nothing without "
+                f"{'it' if len(outside) == 1 else 'them'}, such as `{outside[0]}`.",
+                None,
+                f"leave SET out to rank the edges of `{self.question.inside}`",
+            )
+
+    def _positions(self) -> tuple[str, ...]:
+        """The labels that every prompt has and END; of those at the same tokens everywhere the first."""
+        layouts = [prompt.layout for prompt in self.made.drawn.prompts]
+        task = self.resolved.tasks[self.made.whole.task]
+        found: dict[tuple[tuple[int, ...], ...], str] = {}
+        for label in (*task.labels, END):
+            found.setdefault(tuple(Position(label).tokens(one) for one in layouts), label)
+        return tuple(found.values())
+
+    def _screened(self, members: Sequence[Member], positions: int) -> Sequence[Member]:
+        budget = self.question.budget
+        if budget is None or len(members) * positions <= budget:
+            return members
+        import numpy as np
+
+        values = np.nan_to_num(attributed(self.made).values)
+        sizes = np.array([abs(values[list(bits(m.edges.reach))].sum()) for m in members])
+        best = np.argsort(-sizes, kind="stable")[: max(1, budget // positions)]
+        return [members[number] for number in sorted(best.tolist())]
+
+    def _one(self, member: Member, at: str | None, inside: EdgeSet | None) -> _One:
+        made = self.made
+        edges = member.edges if at is None else member.edges.at(Place((Position(at),)))
+        name = member.label if at is None else f"{member.label} @ {at}"
+        if self.question.denoise:
+            number = made.difference(made.run(edges, name), made.floor)
+            return _One(member, at, edges, number)
+        whole = made.whole if inside is None else made.run(inside, self.question.inside or "")
+        less = made.without(edges, inside, f"{whole.written} - {name}")
+        return _One(member, at, edges, made.difference(whole, less))
+
+    def _places_exist(self, ones: Sequence[_One], listed: Members) -> bool:
+        """Whether every prompt has the positions that are asked for; errors are said."""
+        checks = PlaceChecks(self.resolved.definitions.position_spans, self.diagnostics)
+        for one in ones:
+            if not one.edges.is_uniform:
+                for mean in one.number.operands:
+                    assert isinstance(mean, Mean)
+                    checks.check(mean.measurement, self.made.drawn, listed.span)
+        return not self.diagnostics.has_errors
+
+    # ---------------------------------------------------------------- numbers
+
+    def _measured(self, ones: Sequence[_One]) -> tuple[NumberForm, list[EffectForm]]:
+        rows: list[EffectForm] = []
+        total, share = None, None
+        for start in range(0, len(ones), RUNS_AT_ONCE):
+            some = ones[start : start + RUNS_AT_ONCE]
+            estimator = self.made.measure([self.made.effect, *(one.number for one in some)])
+            if total is None:
+                total = _estimated(self.made.effect, estimator)
+                share = self._scale(total)
+            self.made.progress.stage("working out intervals")
+            rows += (self._row(one, estimator, share) for one in some)
+        assert total is not None
+        self._tell_of_zeros(rows)
+        return total, rows
+
+    def _row(self, one: _One, estimator: Estimator, scale: float | None) -> EffectForm:
+        found = _estimated(one.number, estimator)
+        reach = one.member.edges.reach
+        return EffectForm(
+            **found.model_dump(),
+            member=one.member.label,
+            at=one.at,
+            order=(reach & -reach).bit_length() - 1,
+            share=None if scale is None else found.value / scale,
+            within_noise=abs(found.value) <= estimator.margin(one.number),
+        )
+
+    def _scale(self, total: NumberForm) -> float | None:
+        """What shares are of; None, with a warning, where that is not clear of zero."""
+        low, high = total.low, total.high
+        better = -1 if self.made.metric.lower_is_better else 1
+        said = f"95% interval {low:.4g}..{high:.4g}" if low is not None and high is not None else ""
+        if low is None or high is None:
+            why = f"has no interval ({total.reason})"
+        elif low <= 0 <= high:
+            why = f"includes 0 in its {said}" if low < high else "is 0"
+        elif better * total.value < 0:
+            why = f"points the wrong way ({said})"
+        else:
+            return total.value
+        self.diagnostics.warn(
+            "CL753",
+            f"F(M) - F(none) is {total.value:.4g} and {why}: shares of it mean nothing and are left out.",
+            None,
+            "see with `circ check` that the model can do the task, and that the ablation breaks it",
+        )
+        return None
+
+    def _tell_of_zeros(self, rows: Sequence[EffectForm]) -> None:
+        if all(row.within_noise for row in rows):
+            self.diagnostics.warn(
+                "CL754",
+                "No member has an effect beyond numeric noise, so their order means nothing.",
+                None,
+                "rank larger sets with `--of nodes` or groups; with `--denoise`, what needs others "
+                "brings nothing back alone",
+            )
+
+    # ---------------------------------------------------------------- the same in the language
+
+    def _expression(self, listed: Members, positions: Sequence[str]) -> str:
+        """What gives the same numbers, in the order of the set; of a screened set, all of them."""
+        name = self._variable()
+        words = self.made.context.words
+        terms = []
+        for at in positions or (None,):
+            placed = name if at is None else f"{name} @ {at}"
+            if listed.term != "{}" and at is not None:
+                placed = f"({placed})"
+            member = listed.term.format(placed)
+            if self.question.denoise:
+                terms.append(f"F({member}{words}) - F(none{words})")
+            else:
+                terms.append(f"drop({self.question.inside or 'M'}, {member}{words})")
+        return f"[{', '.join(terms)} for {name} in {listed.domain}]"
+
+    def _variable(self) -> str:
+        """A name that hides nothing which stands behind it."""
+        definitions = self.resolved.definitions
+        names = (f"e{'_' * length}" for length in range(100))
+        return next(n for n in names if n not in definitions.names and not definitions.label(n))
+
+
+def _estimated(number: Number, estimator: Estimator) -> NumberForm:
+    from circuitlang.judgement.decide import estimate_number
+
+    found = estimate_number(number, estimator, "prompts")
+    low, high = found.bounds(TAIL)
+    return NumberForm(
+        value=found.value,
+        low=low if math.isfinite(low) else None,
+        high=high if math.isfinite(high) else None,
+        noise=estimator.noise(number),
+        n=found.n,
+        method=found.method(TAIL),
+        reason=found.reason,
+    )
+
+
+def _key(sort: str) -> Callable[[EffectForm], tuple[float | str, ...]]:
+    """What rows are sorted by; equal ones in the order of the model, not-a-number last."""
+
+    def key(row: EffectForm) -> tuple[float | str, ...]:
+        value = row.value if not math.isnan(row.value) else 0.0
+        by: dict[str, tuple[float | str, ...]] = {
+            "size": (-abs(value),),
+            "effect": (-value,),
+            "name": (row.member,),
+            "layer": (),
+        }
+        return (math.isnan(row.value) and sort in ("size", "effect"), *by[sort], row.order)
+
+    return key
