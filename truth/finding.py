@@ -65,9 +65,8 @@ class Known:
         one, metric = self.experiment, metric or self.experiment.metric
         runs = {m: one.run(uniform(m)) for m in masks if (m, metric) not in self._known}
         if runs:
-            values = one.values(dict.fromkeys(runs.values()), [metric])
-            for mask, run in runs.items():
-                self._known[mask, metric] = float(values[run, metric].mean())
+            means = one.means(dict.fromkeys(runs.values()), metric)
+            self._known |= {(mask, metric): means[run] for mask, run in runs.items()}
         return [self._known[mask, metric] for mask in masks]
 
     def drops(

@@ -175,8 +175,7 @@ class _Search:
             return {}
         self.rounds += 1
         self.runs += len(runs) + len(first)
-        values = self.experiment.values([*first, *runs], [self.metric])
-        means = {r: float(v.mean()) for (r, metric), v in values.items() if metric == self.metric}
+        means = self.experiment.means([*first, *runs], self.metric)
         if first:
             self.value = means[first[0]]
         return means

@@ -148,8 +148,7 @@ class _Probes:
         if not self.known:
             asked += [experiment.whole, experiment.floor]
         experiment.progress.stage(f"measuring {len(runs)} circuits of other sizes")
-        values = experiment.values(asked)
-        means = {run: float(vector.mean()) for (run, by), vector in values.items() if by == metric}
+        means = experiment.means(asked)
         if not self.known:
             self.floor = means[experiment.floor]
             effect = means[experiment.whole] - self.floor

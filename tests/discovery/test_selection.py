@@ -14,6 +14,7 @@ from circuitlang.discovery.pruning import pruned
 from circuitlang.discovery.scores import Scores
 from circuitlang.discovery.selection import HOW, order, select
 from circuitlang.language.graph.architecture import INPUT, LOGITS, Edge, Node, Receiver, bits
+from circuitlang.language.spec import Rows
 from tests.discovery.tiny import OneByOne, opened
 from truth.subjects import SPECS
 
@@ -162,3 +163,12 @@ def test_no_effect_is_said(tiny_spec: Path, tmp_path: Path) -> None:
 def test_only_candidates_are_taken(tiny_spec: Path) -> None:
     with opened(tiny_spec, Context(free="m0")) as one:
         assert set(order(random_scores(one, 0), one.candidates, "top")) <= set(bits(one.candidates))
+
+
+def test_means_are_over_the_prompts_that_the_context_names(tiny: Experiment) -> None:
+    part = Experiment(tiny.runner, tiny.extremes, tiny.context, Rows("part", "w3", "A"))
+    values = tiny.values([tiny.whole])[tiny.whole, tiny.metric]
+    rows = [prompt.slots["A"] == "w3" for prompt in tiny.drawn.prompts]
+    assert 0 < sum(rows) < len(rows)
+    assert part.means([part.whole])[part.whole] == pytest.approx(values[rows].mean())
+    assert tiny.means([tiny.whole])[tiny.whole] == pytest.approx(values.mean())
