@@ -149,8 +149,8 @@ WAYS: Mapping[str, Callable[[Known], Found]] = {
 
 KINDS = {
     "or": "another arm does the same, and is still there when this one is ablated",
-    "backup": "idle until the other edge is gone",
-    "cancels": "what it carries arrives on two paths that cancel, or whose loss is made up for",
+    "backup": "held back by the other edge, and idle until that is gone",
+    "cancels": "what it carries arrives on two paths that cancel, the other edge on one of them",
     "negative": "without it the metric is better, so it is taken out",
     "saturated": "the probabilities hardly change, so the KL divergence does not",
     "order": "alone it matters, and no longer when it is its turn and others are gone",
@@ -177,10 +177,10 @@ def missed(known: Known, edge: int, way: str) -> Miss:
     """Why a way misses a planted edge, as far as runs tell.
 
     An edge is visible when M loses or gains at least `VISIBLE` of the effect with it. One that is
-    not, but is once another planted edge is gone, is made up for. If the other lies on a planted
-    path from it, what it carries cancels or is noticed and repaired; if it lies on one to it, the
-    edge is a backup; else the two are the arms of an OR. What no single edge makes up for is
-    `several` or `idle`, which `settled` tells apart.
+    not, but is once some other planted edge is gone, is made up for. If planted paths lead from it to
+    such another, what it carries cancels or is noticed and repaired on the way. If such another is
+    visible itself or leads to it, the edge is held back as a backup; else the two are arms of an OR.
+    What no single edge makes up for is `several` or `idle`, which `settled` tells apart.
     """
     graph = known.graph
     alone, name = known.drops(graph.everything, [edge])[edge], graph.edge(edge)
@@ -190,14 +190,16 @@ def missed(known: Known, edge: int, way: str) -> Miss:
     left = [graph.everything & ~(1 << other) for other in others]
     known.means([*left, *(mask & ~(1 << edge) for mask in left)])
     then = {o: known.drops(mask, [edge])[edge] for o, mask in zip(others, left, strict=True)}
-    partner = max(then, key=lambda other: abs(then[other]))
-    if abs(then[partner]) >= VISIBLE:
-        other = graph.edge(partner)
-        if leads(known, name, other):
-            kind = "cancels"
-        else:
-            kind = "backup" if leads(known, other, name) else "or"
-        return Miss(name, kind, alone, other, then[partner])
+    makers = [o for o in others if abs(then[o]) >= VISIBLE]
+    if makers:
+        visible = known.drops(graph.everything, makers)
+        behind = [o for o in makers if leads(known, name, graph.edge(o))]
+        before = [
+            o for o in makers if leads(known, graph.edge(o), name) or abs(visible[o]) >= VISIBLE
+        ]
+        kind = "cancels" if behind else "backup" if before else "or"
+        partner = max(behind or before or makers, key=lambda o: abs(then[o]))
+        return Miss(name, kind, alone, graph.edge(partner), then[partner])
     inside = known.drops(known.planted, [edge])[edge]
     return Miss(name, "outside" if abs(inside) >= VISIBLE else "idle", alone)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from circuitlang.language.spec import Run
 
 BY = ("kl", "absolute", "signed")
-FIRST, LEAST, MOST = 16, 4, 256
+FIRST, LEAST, MOST = 32, 16, 256
 
 
 @dataclass(frozen=True)
