@@ -14,6 +14,7 @@ from circuitlang.commands import (
     cache,
     deciding,
     diff,
+    discover,
     effects,
     exchange,
     listing,
@@ -44,6 +45,7 @@ app.command()(deciding.plan)
 app.command()(reporting.report)
 app.command()(effects.effects)
 app.command()(attribute.attribute)
+app.command()(discover.discover)
 app.command()(exchange.convert)
 app.command()(exchange.export)
 app.command()(text.explain)

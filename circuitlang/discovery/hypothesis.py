@@ -16,7 +16,6 @@ from circuitlang.discovery.experiment import Experiment
 from circuitlang.discovery.roles import Role, names
 from circuitlang.front import Front, Options, Progress, draw_prompts, resolve_source
 from circuitlang.language.diagnostics import Diagnostics
-from circuitlang.language.formulas.inline import count
 from circuitlang.language.graph.architecture import Architecture, Node, bits
 from circuitlang.language.imports import Definition, names_in, qualified, reached
 from circuitlang.language.resolve import Resolved, resolve_expression
@@ -30,6 +29,9 @@ from circuitlang.measurement.measuring import measured_front
 MOST_LISTED = 80
 MOST_CLAIMED = 8
 ROOM = 2.5
+ROUNDED = 0.9
+LEAST_ATTENTION = 0.1
+MOST_PROMPTS = 0.75
 TAIL = 0.05
 CIRCUIT = "found"
 
@@ -78,9 +80,22 @@ def definitions(experiment: Experiment) -> str:
     """
     resolved = experiment.front.resolved
     assert resolved is not None
-    kept = _kept(experiment, resolved)
-    parts = [_written(s, experiment.drawn.task) for s in resolved.file.statements if s in kept]
-    return "\n\n".join((*parts, _default(experiment, resolved)))
+    kept, text, before = _kept(experiment, resolved), "", 0
+    for s in resolved.file.statements:
+        if s in kept:
+            text += _gap(resolved.source.text[before : s.span.start], first=not text)
+            text += _written(s, experiment.drawn.task)
+        before = s.span.end
+    return f"{text}\n\n{_default(experiment, resolved)}"
+
+
+def _gap(text: str, *, first: bool) -> str:
+    """What stands between a statement and the one before it: its own comments, if they adjoin it."""
+    comments = text.rpartition("\n\n")[2].lstrip("\n")
+    if first:
+        return comments
+    blank = "\n\n" if "\n\n" in text or "#" in text else "\n"
+    return blank + comments
 
 
 def _written(s: syntax.Statement, task: str) -> str:
@@ -257,18 +272,18 @@ def propose(
     low, high = (faithful.value + side * ROOM * faithful.half for side in (-1, 1))
     if low > 0:
         formula = f"faithfulness({CIRCUIT}) in {_floor(low):g}..{-_floor(-high):g}"
-        found.append(Claim("faithful", formula, f"{faithful.value:.2f} there"))
+        found.append(Claim("faithful", formula, f"on the searched half: {faithful.value:.2f}"))
     necessary = measured[f"necessity({CIRCUIT})"]
     if (least := necessary.above()) is not None:
         formula = f"necessity({CIRCUIT}) >= {least:g}"
-        found.append(Claim("necessary", formula, f"{necessary.value:.2f} there"))
+        found.append(Claim("necessary", formula, f"on the searched half: {necessary.value:.2f}"))
     drops = {name: measured[_drop(name)] for name in groups}
     by_size = sorted(drops, key=lambda name: -abs(drops[name].value))[:MOST_CLAIMED]
     for name, role in zip(groups, hypothesis.roles, strict=True):
         if name in by_size:
             found += _matters(name, drops[name])
         if role.looks_at is not None and role.attention:
-            found += _looks(name, role, measured)
+            found += _looks(name, role)
     return tuple(found)
 
 
@@ -284,32 +299,26 @@ def _matters(name: str, share: Measured) -> Iterator[Claim]:
     compared = f">= {100 * least:g}%" if sign > 0 else f"<= -{100 * least:g}%"
     formula = f"drop({CIRCUIT}, {name}) {compared} * effect"
     label = "matters" if sign > 0 else "works_against"
-    yield Claim(f"{name}_{label}", formula, f"{100 * share.value:.0f}% there")
+    yield Claim(
+        f"{name}_{label}", formula, f"on the searched half: {100 * share.value:.0f}% of the effect"
+    )
 
 
-def _looks(name: str, role: Role, measured: Mapping[str, Measured]) -> Iterator[Claim]:
-    seen = {node: measured[_attends(role, node)] for node in role.attention}
-    least = min((m.above() or 0.0 for m in seen.values()), default=0.0)
-    if least <= 0:
+def _looks(name: str, role: Role) -> Iterator[Claim]:
+    """That on most prompts every head pays about as much attention as on nine of ten here."""
+    least = _floor(ROUNDED * min(role.attention.values()))
+    if least < LEAST_ATTENTION:
         return
-    formula = f"attends(h, {role.at}, {role.looks_at}) >= {100 * least:g}%"
-    formula = f"forall h in {name}: {formula}"
-    lowest = min(m.value for m in seen.values())
-    yield Claim(f"{name}_look", formula, f"at least {100 * lowest:.0f}% there")
-
-
-def _attends(role: Role, node: Node) -> str:
-    return f"attends({node}, {role.at}, {role.looks_at})"
+    each = f"attends(h, {role.at}, {role.looks_at} on x) >= {100 * least:g}%"
+    formula = f"forall h in {name}: share({each} for x in examples) >= {100 * MOST_PROMPTS:g}%"
+    because = f"on the searched half, at least {100 * min(role.attention.values()):.0f}% on nine prompts of ten"
+    yield Claim(f"{name}_look", formula, because)
 
 
 def asked(experiment: Experiment, hypothesis: Hypothesis) -> list[str]:
     """The expressions whose numbers claims are made of."""
     groups = names(hypothesis.roles, experiment.graph.shape.layers, _words(experiment))
-    found = [f"faithfulness({CIRCUIT})", f"necessity({CIRCUIT})", *map(_drop, groups)]
-    for role in hypothesis.roles:
-        if role.looks_at is not None:
-            found += [_attends(role, node) for node in role.attention]
-    return found
+    return [f"faithfulness({CIRCUIT})", f"necessity({CIRCUIT})", *map(_drop, groups)]
 
 
 def numbers(
@@ -341,7 +350,3 @@ def numbers(
         half = max(estimate.value - low, high - estimate.value)
         found[expression] = Measured(estimate.value, half if math.isfinite(half) else math.inf)
     return front, found
-
-
-def edges_said(mask: int) -> str:
-    return count(mask.bit_count(), "edge")

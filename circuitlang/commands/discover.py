@@ -1,0 +1,114 @@
+"""`circ discover`: a first circuit for a task, written as a spec to be tested."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from circuitlang.commands.options import EXECUTING, SAMPLING, AsJson, OneFile, with_options
+from circuitlang.commands.printing import (
+    finished,
+    print_diagnostics_of,
+    print_json,
+    progress,
+    stdout,
+)
+from circuitlang.commands.targets import write_target
+
+if TYPE_CHECKING:
+    from circuitlang.discovery.experiment import Context
+    from circuitlang.front import Options
+
+
+class Method(StrEnum):
+    attribution = "attribution"
+    acdc = "acdc"
+    path = "path"
+
+
+class Order(StrEnum):
+    top = "top"
+    greedy = "greedy"
+
+
+class By(StrEnum):
+    kl = "kl"
+    absolute = "absolute"
+    signed = "signed"
+
+
+@with_options(*SAMPLING, *EXECUTING)
+def discover(
+    file: OneFile,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="SPEC", help="the spec to write [FILE_found.circ]"),
+    ] = None,
+    method: Annotated[Method, typer.Option(help="how edges are chosen")] = Method.attribution,
+    faithfulness: Annotated[
+        float, typer.Option(min=0.0, max=2.0, help="for attribution: what is to be reached")
+    ] = 0.8,
+    order: Annotated[
+        Order, typer.Option(help="for attribution: by score, or grown from the logits")
+    ] = Order.top,
+    steps: Annotated[int, typer.Option(min=1, max=1000, help="for attribution: of EAP-IG")] = 5,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="for acdc: nats, or the metric's unit [0.01]; for path: share of the effect [0.02]",
+            show_default=False,
+        ),
+    ] = None,
+    change: Annotated[
+        By, typer.Option(help="for acdc: what an edge may change by less than the threshold")
+    ] = By.kl,
+    among: Annotated[
+        int, typer.Option(min=1, help="for acdc: edges to decide on at most, the largest scores")
+    ] = 2000,
+    as_json: AsJson = False,
+    *,
+    context: Context,
+    options: Options,
+) -> None:
+    """Search for a circuit and write it as a spec whose claims are still to be decided.
+
+    Only the search half of the task's prompts is looked at; the new spec's claims are about the
+    other half, and `circ check` decides them. Exit code 0, or 2 where nothing was written.
+    """
+    from circuitlang.discovery.discover import Question
+    from circuitlang.discovery.discover import discover as search
+
+    if threshold == 0:
+        raise typer.BadParameter("a threshold of 0 keeps every edge; give one above it")
+    target = output or Path(file.parent, f"{file.stem}_found.circ")
+    question = Question(
+        method.value, faithfulness, order.value, steps, threshold, change.value, among
+    )
+    with progress(as_json) as bars:
+        front, found = search(file, target, question, options, context, bars)
+    print_diagnostics_of(finished(front.found))
+    if found is None:
+        raise typer.Exit(2)
+    elsewhere = "name another file with -o"
+    if found.circuit is not None and not _write_edges(found.circuit, target, file):
+        raise typer.Exit(2)
+    if not write_target(target, found.text, file, "CL793", elsewhere):
+        raise typer.Exit(2)
+    if as_json:
+        print_json([found.document])
+    else:
+        from circuitlang.report.discovery import print_discovery
+
+        print_discovery(found.document, stdout())
+
+
+def _write_edges(content: dict[str, object], target: Path, spec: Path) -> bool:
+    import json
+
+    edges = target.with_suffix(".json")
+    text = json.dumps(content) + "\n"
+    return write_target(edges, text, spec, "CL793", "name another file with -o")
