@@ -305,7 +305,9 @@ def _reasons(misses: Mapping[tuple[str, Miss], Sequence[str]], ways: Sequence[st
         then = f"{miss.then:.0%}: {miss.partner}" if miss.partner else ""
         who = "every way" if len(by) == len(ways) else "; ".join(by)
         shown = model if model != before else ""
-        table.add_row(shown, str(miss.edge), f"{miss.alone:.1%}", then, miss.kind, who)
+        table.add_row(
+            shown, str(miss.edge), f"{round(miss.alone, 3) + 0.0:.1%}", then, miss.kind, who
+        )
         before = model
     return table
 

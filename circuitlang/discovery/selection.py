@@ -211,10 +211,12 @@ def say_kept(
     candidates = experiment.candidates if among is None else among
     total, diagnostics = candidates.bit_count(), experiment.front.diagnostics
     if not mask:
-        help = f"take {more}" if more else "look at the scores"
-        diagnostics.warn("CL781", f"{what} keeps none of the {total:,} edges.", None, help)
+        message = f"{what} keeps none of the {total:,} edges."
+        if not total:
+            message = "None of the candidate edges lies on a path to the logits."
+        diagnostics.error("CL781", message, None, f"take {more}" if more else "look at the scores")
     elif mask & candidates == candidates:
-        diagnostics.warn("CL782", f"{what} keeps all {total:,} edges.", None, f"take {fewer}")
+        diagnostics.warn("CL781", f"{what} keeps all {total:,} edges.", None, f"take {fewer}")
 
 
 def say_no_effect(experiment: Experiment) -> None:

@@ -113,11 +113,16 @@ def test_extremes_are_said(tiny_spec: Path) -> None:
     with opened(tiny_spec) as one:
         acdc(one, 1000.0)
         assert [d.code for d in one.front.found] == ["CL781"]
+        assert "keeps none of the 110 edges" in one.front.found[0].message
     with opened(tiny_spec) as one:
         head = Node("head", 0, 1)
         path = one.graph.mask([Edge(INPUT, Receiver(head, "v")), Edge(head, Receiver(LOGITS))])
         acdc(one, 1e-6, "absolute", candidates=path)
-        assert [d.code for d in one.front.found] == ["CL782"]
+        assert [d.code for d in one.front.found] == ["CL781"]
+        assert "keeps all 2 edges" in one.front.found[0].message
+    with opened(tiny_spec) as one:
+        acdc(one, 0.01, candidates=one.graph.mask([Edge(INPUT, Receiver(head, "v"))]))
+        assert "None of the candidate edges lies on a path" in one.front.found[0].message
 
 
 @pytest.mark.parametrize(("threshold", "by"), [(0.0, "kl"), (float("nan"), "kl"), (1.0, "size")])

@@ -142,7 +142,8 @@ def test_a_circuit_of_everything_is_said() -> None:
         assert [probe.faithfulness for probe in found.probes[:-1]] == pytest.approx(
             [0] * (len(found.probes) - 1), abs=1e-5
         )
-        assert codes(one) == ["CL782"]
+        assert codes(one) == ["CL781"]
+        assert "A faithfulness of 0.9 keeps all" in one.front.found[0].message
 
 
 def test_no_effect_is_said(tiny_spec: Path, tmp_path: Path) -> None:
