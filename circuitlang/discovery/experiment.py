@@ -126,6 +126,17 @@ class Experiment:
         self.runner.execute(batch, Checked(known, self._first.invariants))
         return batch.values
 
+    def means(self, runs: Collection[Run], metric: Metric | None = None) -> dict[Run, float]:
+        """F of every run, by the experiment's metric if no other is given."""
+        metric = metric or self.metric
+        values = self.values(runs, [metric])
+        return {run: float(values[run, metric][self._averaged].mean()) for run in runs}
+
+    @cached_property
+    def _averaged(self) -> list[int]:
+        chosen = set(map(id, self.prompts.prompts))
+        return [i for i, prompt in enumerate(self.drawn.prompts) if id(prompt) in chosen]
+
     def measure(self, numbers: Sequence[Number], beside: Collection[Run] = ()) -> Estimator:
         """What gives values and intervals of numbers over this experiment's runs.
 

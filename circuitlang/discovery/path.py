@@ -133,8 +133,7 @@ class _Walk:
         experiment, metric = self.experiment, self.experiment.metric
         runs = {number: experiment.without(uniform(1 << number)) for number in numbers}
         first = [experiment.whole, experiment.floor] if not self.seen else []
-        values = experiment.values([*runs.values(), *first])
-        means = {run: float(vector.mean()) for (run, by), vector in values.items() if by == metric}
+        means = experiment.means([*runs.values(), *first])
         if first:
             self.whole = means[experiment.whole]
             self.effect = self.whole - means[experiment.floor]

@@ -148,8 +148,7 @@ class _Probes:
         if not self.known:
             asked += [experiment.whole, experiment.floor]
         experiment.progress.stage(f"measuring {len(runs)} circuits of other sizes")
-        values = experiment.values(asked)
-        means = {run: float(vector.mean()) for (run, by), vector in values.items() if by == metric}
+        means = experiment.means(asked)
         if not self.known:
             self.floor = means[experiment.floor]
             effect = means[experiment.whole] - self.floor
@@ -212,10 +211,12 @@ def say_kept(
     candidates = experiment.candidates if among is None else among
     total, diagnostics = candidates.bit_count(), experiment.front.diagnostics
     if not mask:
-        help = f"take {more}" if more else "look at the scores"
-        diagnostics.warn("CL781", f"{what} keeps none of the {total:,} edges.", None, help)
+        message = f"{what} keeps none of the {total:,} edges."
+        if not total:
+            message = "None of the candidate edges lies on a path to the logits."
+        diagnostics.error("CL781", message, None, f"take {more}" if more else "look at the scores")
     elif mask & candidates == candidates:
-        diagnostics.warn("CL782", f"{what} keeps all {total:,} edges.", None, f"take {fewer}")
+        diagnostics.warn("CL781", f"{what} keeps all {total:,} edges.", None, f"take {fewer}")
 
 
 def say_no_effect(experiment: Experiment) -> None:
