@@ -30,7 +30,8 @@ class Method(StrEnum):
 
 
 class Order(StrEnum):
-    top = "top"
+    size = "size"
+    score = "score"
     greedy = "greedy"
 
 
@@ -52,8 +53,9 @@ def discover(
         float, typer.Option(min=0.0, max=2.0, help="for attribution: what is to be reached")
     ] = 0.8,
     order: Annotated[
-        Order, typer.Option(help="for attribution: by score, or grown from the logits")
-    ] = Order.top,
+        Order,
+        typer.Option(help="for attribution: by absolute score, by score, or grown from the logits"),
+    ] = Order.size,
     steps: Annotated[int, typer.Option(min=1, max=1000, help="for attribution: of EAP-IG")] = 5,
     threshold: Annotated[
         float | None,

@@ -90,6 +90,7 @@ def attributed_at(
     """As `attributed`, with the scores at some positions besides."""
     import numpy as np
 
+    from circuitlang.judgement.estimator import NOISE_FACTOR
     from circuitlang.runtime.attribution import attribute, check_differentiable
     from circuitlang.runtime.unavailable import NotMeasurable
 
@@ -101,6 +102,7 @@ def attributed_at(
         raise diagnostics.reject(
             "CL791", f"{problem.reason[0].upper()}{problem.reason[1:]}.", None, problem.help
         ) from None
+    noise = NOISE_FACTOR * experiment.measure([experiment.effect]).sample.noise[experiment.metric]
     name = experiment.whole.model.name
     runner.load([name])
     passes = steps if method == "eap-ig" else 1
@@ -119,11 +121,12 @@ def attributed_at(
         chunk=runner.options.chunk,
         progress=experiment.progress.pairs,
     )
-    if found.gradient == 0 or not np.isfinite(found.gradient):
+    largest = float(np.abs(found.scores).max())
+    if not largest > noise:
         raise diagnostics.reject(
             "CL792",
-            f"The gradient of `{experiment.metric}` is {'zero' if found.gradient == 0 else 'no number'}"
-            " on every prompt, so nothing can be attributed.",
+            f"The gradient of `{experiment.metric}` is zero or no number on every prompt, so nothing "
+            "can be attributed.",
             None,
             "KL from M has its minimum at M: take `--method eap-ig`, or a metric of the task"
             if method == "eap"

@@ -29,7 +29,7 @@ from circuitlang.discovery.path import walk
 from circuitlang.discovery.pruning import pruned
 from circuitlang.discovery.roles import labels_of, names, roles
 from circuitlang.discovery.scores import Scores
-from circuitlang.discovery.selection import select
+from circuitlang.discovery.selection import say_no_effect, select
 from circuitlang.front import Front, Options, Progress
 from circuitlang.language.diagnostics import Diagnostics
 from circuitlang.language.formulas.inline import count
@@ -49,6 +49,11 @@ if TYPE_CHECKING:
 
 METHODS = ("attribution", "acdc", "path")
 MOST_DECIDED = 2000
+ORDERS = {
+    "size": "edges by absolute score",
+    "score": "edges by score",
+    "greedy": "grown from the logits by absolute score",
+}
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Question:
 
     method: str = "attribution"
     faithfulness: float = 0.8
-    how: str = "top"
+    how: str = "size"
     steps: int = STEPS
     threshold: float | None = None
     by: str = "kl"
@@ -154,17 +159,11 @@ class _Search:
         estimator = made.measure([made.effect])
         effect = estimator.value(made.effect)
         better = -effect if made.metric.lower_is_better else effect
-        diagnostics = made.front.diagnostics
         if abs(effect) <= estimator.margin(made.effect):
-            diagnostics.error(
-                "CL784",
-                "F(M) - F(none) cannot be told from zero, so no circuit has a share of it.",
-                None,
-                "take a metric, an ablation or a task for which the two differ",
-            )
+            say_no_effect(made)
             return False
         if better < 0:
-            diagnostics.error(
+            made.front.diagnostics.error(
                 "CL785",
                 f"The model does worse than its ablation: F(M) - F(none) is {effect:.3g} by "
                 f"`{made.metric}`.",
@@ -193,8 +192,8 @@ class _Search:
             for p in chosen.probes
         )
         told = (
-            f"method: attribution (EAP-IG over inputs, {question.steps} steps), {question.how} edges, "
-            "dangling ones pruned",
+            f"method: attribution (EAP-IG over inputs, {question.steps} steps), {ORDERS[question.how]}; "
+            "dangling edges pruned",
             f"wanted: the fewest edges of a faithfulness of {question.faithfulness:g}; measured: "
             f"{chosen.faithfulness:.3f} with {count(chosen.mask.bit_count(), 'edge')}, "
             f"{count(len(probes), 'size')} tried",

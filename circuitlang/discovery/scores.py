@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from circuitlang.language.graph.architecture import Architecture, Edge, Node, bits
+from circuitlang.language.graph.architecture import Architecture, Node, bits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,18 +29,12 @@ class Scores:
         if self.values.shape != (self.graph.size,):
             raise ValueError(f"{self.values.shape} scores for {self.graph.size} edges")
 
-    def ranked(
-        self, mask: int | None = None, *, by_size: bool = False
-    ) -> Iterator[tuple[Edge, float]]:
-        """Edges of `mask` that have a score, highest first; equal ones in the graph's order.
-
-        With `by_size` the largest absolute score is first.
-        """
-        for number in self.order(mask, by_size=by_size):
-            yield self.graph.edge(number), float(self.values[number])
-
-    def order(self, mask: int | None = None, *, by_size: bool = False) -> list[int]:
-        """The numbers of the edges as `ranked` gives them."""
+    def order(
+        self, mask: int | None = None, *, by_size: bool = False, lowest_first: bool = False
+    ) -> list[int]:
+        """The numbers of the edges of `mask` that have a score, the highest first; equal ones in the
+        graph's order. With `by_size` the largest absolute score is first, with `lowest_first` the
+        lowest."""
         import numpy as np
 
         chosen = np.zeros(self.graph.size, dtype=bool)
@@ -49,7 +43,7 @@ class Scores:
         else:
             chosen[list(bits(mask))] = True
         numbers = np.flatnonzero(chosen & ~np.isnan(self.values))
-        keys = np.abs(self.values) if by_size else self.values
+        keys = np.abs(self.values) if by_size else -self.values if lowest_first else self.values
         found: list[int] = numbers[np.argsort(-keys[numbers], kind="stable")].tolist()
         return found
 

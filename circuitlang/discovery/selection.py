@@ -21,7 +21,7 @@ from circuitlang.language.graph.edges import uniform
 if TYPE_CHECKING:
     from circuitlang.language.spec import Run
 
-HOW = ("top", "greedy")
+HOW = ("size", "score", "greedy")
 PER_ROUND = 8
 
 
@@ -64,7 +64,7 @@ class Selection:
 
 
 def select(
-    experiment: Experiment, scores: Scores, faithfulness: float = 0.9, how: str = "top"
+    experiment: Experiment, scores: Scores, faithfulness: float = 0.9, how: str = "size"
 ) -> Selection | None:
     """The fewest edges of the order `how` whose circuit reaches the faithfulness.
 
@@ -74,7 +74,8 @@ def select(
     until none is left between. A circuit that is all or that is not there is said, and None is
     given where the effect is within its numeric noise.
     """
-    ranked = order(scores, experiment.candidates, how)
+    lower = experiment.metric.lower_is_better
+    ranked = order(scores, experiment.candidates, how, lower_is_better=lower)
     if not ranked:
         raise ValueError("no candidate edge has a score")
     probes = _Probes(experiment, ranked)
@@ -92,18 +93,22 @@ def select(
     return found
 
 
-def order(scores: Scores, candidates: int, how: str) -> list[int]:
+def order(scores: Scores, candidates: int, how: str, *, lower_is_better: bool = False) -> list[int]:
     """The numbers of candidate edges with a score, in the order in which they are taken.
 
-    `top` is by score, so that edges which help come before those which do not. `greedy` grows a circuit from
+    `size` is by absolute score, so that edges which work against the task have their place in its
+    circuit; `score` takes those that help before those that do not. `greedy` grows a circuit from
     the logits backwards (Hanna et al. 2024): of the edges into nodes that are in it already, the
-    one with the largest absolute score is next.
+    one with the largest absolute score is next. `lower_is_better` is the scored metric's.
     """
-    if how == "top":
-        return scores.order(candidates)
-    if how != "greedy":
-        raise ValueError(f"{how!r} is none of {', '.join(HOW)}")
-    return _grown(scores.graph, scores.order(candidates, by_size=True))
+    match how:
+        case "size":
+            return scores.order(candidates, by_size=True)
+        case "score":
+            return scores.order(candidates, lowest_first=lower_is_better)
+        case "greedy":
+            return _grown(scores.graph, scores.order(candidates, by_size=True))
+    raise ValueError(f"{how!r} is none of {', '.join(HOW)}")
 
 
 def _grown(graph: Architecture, ranked: Sequence[int]) -> list[int]:

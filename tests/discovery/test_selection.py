@@ -83,7 +83,7 @@ def test_the_chosen_size_is_the_rule_s(
 def test_faithfulness_is_the_reference_executor_s(tiny: Experiment) -> None:
     slow = OneByOne(tiny)
     scores = random_scores(tiny, 3)
-    found = select(tiny, scores, 0.5, "top")
+    found = select(tiny, scores, 0.5, "score")
     assert found is not None
     floor, whole = slow.score(0), slow.score(tiny.graph.everything)
     ranked = sorted(
@@ -135,7 +135,7 @@ def test_a_circuit_of_everything_is_said() -> None:
         values = np.zeros(one.graph.size)
         # Three edges in series, of which the first is taken last.
         values[one.graph.edge_number(Edge(INPUT, Receiver(Node("mlp", 0))))] = -1
-        found = select(one, Scores(one.graph, values))
+        found = select(one, Scores(one.graph, values), how="score")
         assert found is not None
         assert found.reached
         assert found.mask == one.graph.everything
@@ -163,7 +163,9 @@ def test_no_effect_is_said(tiny_spec: Path, tmp_path: Path) -> None:
 
 def test_only_candidates_are_taken(tiny_spec: Path) -> None:
     with opened(tiny_spec, Context(free="m0")) as one:
-        assert set(order(random_scores(one, 0), one.candidates, "top")) <= set(bits(one.candidates))
+        assert set(order(random_scores(one, 0), one.candidates, "score")) <= set(
+            bits(one.candidates)
+        )
 
 
 def test_means_are_over_the_prompts_that_the_context_names(tiny: Experiment) -> None:

@@ -51,12 +51,10 @@ KEPT_PER_LAYER = 40
 @dataclass(frozen=True)
 class Attribution:
     """`scores` is [edge], or [place, edge] where places were asked for, the last row being
-    everywhere else; both are means over prompts, float64. `values` are the metric of M per prompt,
-    and `gradient` the largest absolute entry of any gradient."""
+    everywhere else; means over prompts, float64. `values` are the metric of M per prompt."""
 
     scores: npt.NDArray[np.float64]
     values: npt.NDArray[np.float64]
-    gradient: float
 
 
 @torch.no_grad()
@@ -127,7 +125,6 @@ class _Attributing:
         rows = len(places) + 1 if places else 1
         self.scores = torch.zeros(rows, self.graph.size, dtype=torch.float64, device=model.device)
         self.values = np.zeros(len(prompts.prompts))
-        self.gradient = torch.zeros((), dtype=model.dtype, device=model.device)
 
     # ------------------------------------------------------------ chunks
 
@@ -150,9 +147,7 @@ class _Attributing:
             done += len(rows) * len(self.shares) * len(self.draws)
             progress(done, passes)
         means = (self.scores / (number * len(self.draws))).cpu().numpy()
-        return Attribution(
-            means if self.places else means[0], self.values, float(self.gradient.item())
-        )
+        return Attribution(means if self.places else means[0], self.values)
 
     def _chunks(self, budget: int, most: int | None) -> Iterator[list[int]]:
         """Rows of prompts of one length, so many as fit the budget."""
@@ -278,17 +273,12 @@ class _Chunk:
             if not isinstance(worth, Worth):
                 if self.stop == len(self.graph.receivers):
                     gradients[-1] += worth.flatten(0, 1)
-                self._note(worth)
             elif worth.layer < self.end:
                 at = (worth.layer - self.first) * width
                 worth.add_heads_to(gradients[at : at + heads])
                 gradients[at + heads] += worth.mlp
                 if worth.layer == self.first:
                     break
-
-    def _note(self, gradient: Tensor) -> None:
-        largest = gradient.abs().amax()
-        self.whole.gradient = torch.maximum(self.whole.gradient, largest)
 
     # ------------------------------------------------------------ senders
 
