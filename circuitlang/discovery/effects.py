@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from circuitlang.discovery.attribution import attributed
 from circuitlang.discovery.experiment import Context, Experiment, experiment
 from circuitlang.front import Front, Options, Progress
-from circuitlang.language.formulas.inline import count
 from circuitlang.language.formulas.place_checks import PlaceChecks
 from circuitlang.language.graph.architecture import bits
 from circuitlang.language.graph.edges import END, EdgeSet, Place, Position
@@ -99,13 +98,15 @@ class _Ranking:
         listed = self._listed()
         if listed is None or self.diagnostics.has_errors:
             return None
-        self._tell_of_outsiders(listed, inside)
+        explained = self._tell_of_outsiders(listed, inside)
         positions = self._positions() if question.positions else ()
         chosen = self._screened(listed.members, max(1, len(positions)))
         ones = [self._one(m, at, inside) for m in chosen for at in positions or (None,)]
         if not self._places_exist(ones, listed):
             return None
         total, rows = self._measured(ones)
+        if not explained:
+            self._tell_of_zeros(rows)
         spec = self.resolved.spec
         assert made.floor.ablation is not None
         found = EffectsDocument(
@@ -191,22 +192,23 @@ class _Ranking:
             return None
         return listed
 
-    def _tell_of_outsiders(self, listed: Members, inside: EdgeSet | None) -> None:
-        """Members that no edge of the circuit is of: they are exactly zero."""
+    def _tell_of_outsiders(self, listed: Members, inside: EdgeSet | None) -> bool:
+        """Members with no edge of the circuit have no effect, which is said; whether these are all."""
         if inside is None:
-            return
+            return False
         reach = inside.reach & ~self.made.floor.floor.lasting
         outside = [m.label for m in listed.members if not m.edges.reach & reach]
         if outside:
-            lie = "lies" if len(outside) == 1 else "lie"
-            self.diagnostics.note(
-                "CL755",
-                f"{count(len(outside), 'member')} of `{listed.domain}` {lie} outside "
-                f"`{self.question.inside}`, which loses nothing without "
-                f"{'it' if len(outside) == 1 else 'them'}, such as `{outside[0]}`.",
-                None,
-                f"leave SET out to rank the edges of `{self.question.inside}`",
-            )
+            circuit = self.question.inside
+            said = f"`{outside[0]}` lies outside `{circuit}`, which loses nothing without it."
+            if len(outside) > 1:
+                said = (
+                    f"{len(outside)} members of `{listed.domain}` lie outside `{circuit}`, which "
+                    f"loses nothing without them, such as `{outside[0]}`."
+                )
+            help = f"leave SET out to rank the edges of `{circuit}`"
+            self.diagnostics.note("CL755", said, None, help)
+        return len(outside) == len(listed.members)
 
     def _positions(self) -> tuple[str, ...]:
         """The labels that every prompt has and END; of those at the same tokens everywhere the first."""
@@ -263,7 +265,6 @@ class _Ranking:
             self.made.progress.stage("working out intervals")
             rows += (self._row(one, estimator, share) for one in some)
         assert total is not None
-        self._tell_of_zeros(rows)
         return total, rows
 
     def _row(self, one: _One, estimator: Estimator, scale: float | None) -> EffectForm:
@@ -288,7 +289,7 @@ class _Ranking:
         elif low <= 0 <= high:
             why = f"includes 0 in its {said}" if low < high else "is 0"
         elif better * total.value < 0:
-            why = f"points the wrong way ({said})"
+            why = f"points the wrong way{f' ({said})' if low < high else ''}"
         else:
             return total.value
         self.diagnostics.warn(

@@ -60,6 +60,12 @@ ELSEWHERE = {
     "CL747": ("an option of something else", "test_papers.py"),
     "CL748": ("a comment that ends its listing", "test_papers.py"),
     "CL749": ("a citation of a lock that is out of date", "test_papers.py"),
+    "CL751": ("effects of `none`", "test_effects.py"),
+    "CL752": ("effects of a number", "test_effects.py"),
+    "CL753": ("a metric that is the wrong way round", "test_effects.py"),
+    "CL754": ("edges of a chain alone", "test_effects.py"),
+    "CL755": ("heads outside a circuit", "test_effects.py"),
+    "CL756": ("options that exclude each other", "test_effects.py"),
     "CL901": ("a defect of the tool itself", "test_explain.py"),
 }
 # Found after the language's own stages; the sentence itself says what to do.
