@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from circuitlang.discovery.attribution import attributed
+from circuitlang.discovery.denoising import way
 from circuitlang.discovery.experiment import Context, Experiment, experiment
 from circuitlang.front import Front, Options, Progress
 from circuitlang.language.formulas.place_checks import PlaceChecks
 from circuitlang.language.graph.architecture import bits
-from circuitlang.language.graph.edges import END, EdgeSet, Place, Position
+from circuitlang.language.graph.edges import END, EdgeSet, Place, Position, uniform
 from circuitlang.language.members import Member, Members, members_of
 from circuitlang.language.resolve import Resolved, resolve_expression
 from circuitlang.language.spec import Mean, Number, Operation
@@ -99,6 +100,8 @@ class _Ranking:
         if listed is None or self.diagnostics.has_errors:
             return None
         explained = self._tell_of_outsiders(listed, inside)
+        if question.denoise and not self._are_ways(listed):
+            return None
         positions = self._positions() if question.positions else ()
         chosen = self._screened(listed.members, max(1, len(positions)))
         ones = [self._one(m, at, inside) for m in chosen for at in positions or (None,)]
@@ -125,7 +128,7 @@ class _Ranking:
             of=listed.kind,  # type: ignore[arg-type]
             set=self._set,
             inside=question.inside,
-            expression=self._expression(listed, positions),
+            expression=self._expression(listed, ones, positions),
             positions=positions,
             members=len(listed.members),
             screened=len(chosen) < len(listed.members),
@@ -210,6 +213,20 @@ class _Ranking:
             self.diagnostics.note("CL755", said, None, help)
         return len(outside) == len(listed.members)
 
+    def _are_ways(self, listed: Members) -> bool:
+        """Whether all paths through a member are a set of edges, of every member; else an error."""
+        graph = self.made.graph
+        bad = next((m for m in listed.members if not way(m.edges.reach, graph).is_one), None)
+        if bad is not None:
+            self.diagnostics.error(
+                "CL756",
+                f"`{bad.label}` has parts that read each other, so the paths through it are no set of "
+                "edges, and `--denoise` cannot leave it in alone.",
+                None,
+                "denoise single edges, nodes or ports, such as with `--of nodes`",
+            )
+        return bad is None
+
     def _positions(self) -> tuple[str, ...]:
         """The labels that every prompt has and END; of those at the same tokens everywhere the first."""
         layouts = [prompt.layout for prompt in self.made.drawn.prompts]
@@ -235,7 +252,9 @@ class _Ranking:
         edges = member.edges if at is None else member.edges.at(Place((Position(at),)))
         name = member.label if at is None else f"{member.label} @ {at}"
         if self.question.denoise:
-            number = made.difference(made.run(edges, name), made.floor)
+            through = way(member.edges.reach, made.graph)
+            live = uniform(through.into | through.out) | edges
+            number = made.difference(made.run(live, f"all paths through {name}"), made.floor)
             return _One(member, at, edges, number)
         whole = made.whole if inside is None else made.run(inside, self.question.inside or "")
         less = made.without(edges, inside, f"{whole.written} - {name}")
@@ -306,33 +325,42 @@ class _Ranking:
                 "CL754",
                 "No member has an effect beyond numeric noise, so their order means nothing.",
                 None,
-                "rank larger sets with `--of nodes` or groups; with `--denoise`, what needs others "
-                "brings nothing back alone",
+                "rank larger sets, such as groups; of parts that do the same each is idle while the "
+                "other is there, and `--denoise` shows them",
             )
 
     # ---------------------------------------------------------------- the same in the language
 
-    def _expression(self, listed: Members, positions: Sequence[str]) -> str:
+    def _expression(self, listed: Members, ones: Sequence[_One], positions: Sequence[str]) -> str:
         """What gives the same numbers, in the order of the set; of a screened set, all of them."""
-        name = self._variable()
         words = self.made.context.words
-        terms = []
+        if self.question.denoise:
+            return f"[{', '.join(self._denoising(one, listed.term) for one in ones)}]"
+        name, terms = self._variable(), []
         for at in positions or (None,):
-            placed = name if at is None else f"{name} @ {at}"
-            if listed.term != "{}" and at is not None:
-                placed = f"({placed})"
-            member = listed.term.format(placed)
-            if self.question.denoise:
-                terms.append(f"F({member}{words}) - F(none{words})")
-            else:
-                terms.append(f"drop({self.question.inside or 'M'}, {member}{words})")
+            member = _placed(listed.term, name, at)
+            terms.append(f"drop({self.question.inside or 'M'}, {member}{words})")
         return f"[{', '.join(terms)} for {name} in {listed.domain}]"
+
+    def _denoising(self, one: _One, term: str) -> str:
+        graph, words = self.made.graph, self.made.context.words
+        through = way(one.member.edges.reach, graph)
+        live = through.written(_placed(term, one.member.written(graph), one.at), graph)
+        return f"F({live}{words}) - F(none{words})"
 
     def _variable(self) -> str:
         """A name that hides nothing which stands behind it."""
         definitions = self.resolved.definitions
         names = (f"e{'_' * length}" for length in range(100))
         return next(n for n in names if n not in definitions.names and not definitions.label(n))
+
+
+def _placed(term: str, member: str, at: str | None) -> str:
+    """A member's edges as an expression, at a position where one is given."""
+    if at is None:
+        return term.format(member)
+    placed = f"({member}) @ {at}" if "->" in member else f"{member} @ {at}"
+    return term.format(placed if term == "{}" else f"({placed})")
 
 
 def _estimated(number: Number, estimator: Estimator) -> NumberForm:

@@ -15,6 +15,7 @@ from circuitlang.language.formulas.environment import Environment
 from circuitlang.language.formulas.evaluate import Evaluator
 from circuitlang.language.formulas.values import Edges, Items, Nodes, kind
 from circuitlang.language.graph import sets
+from circuitlang.language.graph.architecture import Architecture, parse_edge
 from circuitlang.language.graph.edges import EdgeSet
 from circuitlang.language.resolve import Resolved, of_loose_text
 from circuitlang.language.source import Source, Span
@@ -27,8 +28,19 @@ KINDS = ("edges", "nodes", "ports", "groups")
 
 @dataclass(frozen=True)
 class Member:
+    """`value` is the set as it was listed; None for a single edge of a set of edges."""
+
     label: str
     edges: EdgeSet
+    value: Nodes | Edges | Items | None = None
+
+    def written(self, graph: Architecture) -> str:
+        """The set as an expression, without the arrow into a port."""
+        if isinstance(self.value, Nodes):
+            parts = [str(member) for member in self.value.members]
+        else:
+            parts = [_arrow(label) for label, _ in sets.members(self.edges, graph)]
+        return parts[0] if len(parts) == 1 else f"[{', '.join(parts)}]"
 
 
 @dataclass(frozen=True)
@@ -128,6 +140,18 @@ def _kind(values: list[Any]) -> str:
     return "nodes" if len(values) in (1, len(located)) else "groups"
 
 
+def _arrow(label: str) -> str:
+    """`a0.h1->a5.h5<q> @ A1` as the language writes it."""
+    name, *places = label.split(" @ ")
+    edge = parse_edge(name)
+    assert edge is not None
+    node, port = edge.receiver.node, edge.receiver.port
+    text = f"{edge.sender} -> {node}{'.' if port else ''}{port}"
+    for place in places:
+        text = f"({text}) @ {place}"
+    return text
+
+
 _Listed = tuple[str, str, tuple[Member, ...]]
 
 
@@ -155,5 +179,5 @@ def _listed(place: _Place, resolver: ClaimResolver, e: syntax.Expression) -> _Li
         else:
             edges = evaluator.as_edges(member, inlined, env)
         place.check(edges, evaluator, inlined)
-        members.append(Member(label, edges))
+        members.append(Member(label, edges, member))
     return own, "any -> {}" if own == "ports" else "{}", tuple(members)

@@ -72,7 +72,7 @@ class EffectsDocument(Form):
     prompts: int
     seed: int | None = Field(description="where the command line gave one")
     kind: Literal["noising", "denoising", "inside"] = Field(
-        description="noising: F(M) - F(M - e); denoising: F(e) - F(none); inside: F(C) - F(C - e)"
+        description="noising: F(M) - F(M - e); denoising: F(all paths through e) - F(none); inside: F(C) - F(C - e)"
     )
     of: Literal["edges", "nodes", "ports", "groups"]
     set: str = Field(description="what was ranked, as it was written")
@@ -116,7 +116,7 @@ class EffectsDocument(Form):
 
 _MEANS = {
     "noising": "F(M) - F(M - e), what the model loses without the member",
-    "denoising": "F(e) - F(none), what the member alone brings back",
+    "denoising": "F(all paths through e) - F(none), what the member alone brings back",
     "inside": "F(C) - F(C - e), what {} loses without the member",
 }
 
