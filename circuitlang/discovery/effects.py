@@ -22,6 +22,7 @@ from circuitlang.language.graph.architecture import bits
 from circuitlang.language.graph.edges import END, EdgeSet, Place, Position, uniform
 from circuitlang.language.members import Member, Members, members_of
 from circuitlang.language.resolve import Resolved, resolve_expression
+from circuitlang.language.source import Span
 from circuitlang.language.spec import Mean, Number, Operation
 from circuitlang.report.diagnostics import diagnostic_form
 from circuitlang.report.effects import EffectForm, EffectsDocument, NumberForm, caption, has_maps
@@ -100,14 +101,14 @@ class _Ranking:
         if listed is None or self.diagnostics.has_errors:
             return None
         explained = self._tell_of_outsiders(listed, inside)
-        if question.denoise and not self._are_ways(listed):
-            return None
         positions = self._positions() if question.positions else ()
         chosen = self._screened(listed.members, max(1, len(positions)))
-        ones = [self._one(m, at, inside) for m in chosen for at in positions or (None,)]
-        if not self._places_exist(ones, listed):
+        if question.denoise and not self._are_ways(chosen):
             return None
-        total, rows = self._measured(ones)
+        measured = self._measured(chosen, positions, inside, listed.span)
+        if measured is None:
+            return None
+        total, rows = measured
         if not explained:
             self._tell_of_zeros(rows)
         spec = self.resolved.spec
@@ -128,7 +129,7 @@ class _Ranking:
             of=listed.kind,  # type: ignore[arg-type]
             set=self._set,
             inside=question.inside,
-            expression=self._expression(listed, ones, positions),
+            expression=self._expression(listed, chosen, positions),
             positions=positions,
             members=len(listed.members),
             screened=len(chosen) < len(listed.members),
@@ -213,10 +214,10 @@ class _Ranking:
             self.diagnostics.note("CL755", said, None, help)
         return len(outside) == len(listed.members)
 
-    def _are_ways(self, listed: Members) -> bool:
+    def _are_ways(self, members: Sequence[Member]) -> bool:
         """Whether all paths through a member are a set of edges, of every member; else an error."""
         graph = self.made.graph
-        bad = next((m for m in listed.members if not way(m.edges.reach, graph).is_one), None)
+        bad = next((m for m in members if not way(m.edges.reach, graph).is_one), None)
         if bad is not None:
             self.diagnostics.error(
                 "CL756",
@@ -260,29 +261,40 @@ class _Ranking:
         less = made.without(edges, inside, f"{whole.written} - {name}")
         return _One(member, at, edges, made.difference(whole, less))
 
-    def _places_exist(self, ones: Sequence[_One], listed: Members) -> bool:
+    def _places_exist(self, ones: Sequence[_One], span: Span) -> bool:
         """Whether every prompt has the positions that are asked for; errors are said."""
         checks = PlaceChecks(self.resolved.definitions.position_spans, self.diagnostics)
         for one in ones:
             if not one.edges.is_uniform:
                 for mean in one.number.operands:
                     assert isinstance(mean, Mean)
-                    checks.check(mean.measurement, self.made.drawn, listed.span)
+                    checks.check(mean.measurement, self.made.drawn, span)
         return not self.diagnostics.has_errors
 
     # ---------------------------------------------------------------- numbers
 
-    def _measured(self, ones: Sequence[_One]) -> tuple[NumberForm, list[EffectForm]]:
+    def _measured(
+        self,
+        members: Sequence[Member],
+        positions: Sequence[str],
+        inside: EdgeSet | None,
+        span: Span,
+    ) -> tuple[NumberForm, list[EffectForm]] | None:
+        """F(M) - F(none) and all effects, so many members at once as memory is sure to hold."""
         rows: list[EffectForm] = []
         total, share = None, None
-        for start in range(0, len(ones), RUNS_AT_ONCE):
-            some = ones[start : start + RUNS_AT_ONCE]
-            estimator = self.made.measure([self.made.effect, *(one.number for one in some)])
+        step = max(1, RUNS_AT_ONCE // max(1, len(positions)))
+        for start in range(0, len(members), step):
+            some = members[start : start + step]
+            ones = [self._one(m, at, inside) for m in some for at in positions or (None,)]
+            if not self._places_exist(ones, span):
+                return None
+            estimator = self.made.measure([self.made.effect, *(one.number for one in ones)])
             if total is None:
                 total = _estimated(self.made.effect, estimator)
                 share = self._scale(total)
             self.made.progress.stage("working out intervals")
-            rows += (self._row(one, estimator, share) for one in some)
+            rows += (self._row(one, estimator, share) for one in ones)
         assert total is not None
         return total, rows
 
@@ -331,21 +343,26 @@ class _Ranking:
 
     # ---------------------------------------------------------------- the same in the language
 
-    def _expression(self, listed: Members, ones: Sequence[_One], positions: Sequence[str]) -> str:
-        """What gives the same numbers, in the order of the set; of a screened set, all of them."""
+    def _expression(
+        self, listed: Members, chosen: Sequence[Member], positions: Sequence[str]
+    ) -> str:
+        """What gives the same numbers, in the order of the set; of a screened set, noising has all."""
         words = self.made.context.words
         if self.question.denoise:
-            return f"[{', '.join(self._denoising(one, listed.term) for one in ones)}]"
+            each = (
+                self._denoising(m, at, listed.term) for m in chosen for at in positions or (None,)
+            )
+            return f"[{', '.join(each)}]"
         name, terms = self._variable(), []
         for at in positions or (None,):
             member = _placed(listed.term, name, at)
             terms.append(f"drop({self.question.inside or 'M'}, {member}{words})")
         return f"[{', '.join(terms)} for {name} in {listed.domain}]"
 
-    def _denoising(self, one: _One, term: str) -> str:
+    def _denoising(self, member: Member, at: str | None, term: str) -> str:
         graph, words = self.made.graph, self.made.context.words
-        through = way(one.member.edges.reach, graph)
-        live = through.written(_placed(term, one.member.written(graph), one.at), graph)
+        through = way(member.edges.reach, graph)
+        live = through.written(_placed(term, member.written(graph), at), graph)
         return f"F({live}{words}) - F(none{words})"
 
     def _variable(self) -> str:

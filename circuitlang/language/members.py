@@ -6,17 +6,18 @@ edges, and the expression of the language that lists the same members.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, overload
 
 from circuitlang.language.formulas.claims import ClaimResolver
 from circuitlang.language.formulas.environment import Environment
 from circuitlang.language.formulas.evaluate import Evaluator
 from circuitlang.language.formulas.values import Edges, Items, Nodes, kind
 from circuitlang.language.graph import sets
-from circuitlang.language.graph.architecture import Architecture, parse_edge
-from circuitlang.language.graph.edges import EdgeSet
+from circuitlang.language.graph.architecture import Architecture, bits, parse_edge
+from circuitlang.language.graph.edges import EdgeSet, uniform
 from circuitlang.language.resolve import Resolved, of_loose_text
 from circuitlang.language.source import Source, Span
 from circuitlang.language.text import syntax
@@ -43,6 +44,33 @@ class Member:
         return parts[0] if len(parts) == 1 else f"[{', '.join(parts)}]"
 
 
+class EdgeByEdge(Sequence[Member]):
+    """The edges of a set that is the same at every position, each made when it is looked at.
+
+    An edge of a large model is an integer of 100,000 bits, and there are as many edges.
+    """
+
+    def __init__(self, mask: int, graph: Architecture) -> None:
+        self.graph, self.numbers = graph, tuple(bits(mask))
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> Member: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Member, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Member | tuple[Member, ...]:
+        if isinstance(index, slice):
+            return tuple(map(self._made, self.numbers[index]))
+        return self._made(self.numbers[index])
+
+    def _made(self, number: int) -> Member:
+        return Member(str(self.graph.edge(number)), uniform(1 << number))
+
+
 @dataclass(frozen=True)
 class Members:
     """`kind` is one of `KINDS`; `domain` lists the members, as a quantifier takes them.
@@ -53,7 +81,7 @@ class Members:
     kind: str
     domain: str
     term: str
-    members: tuple[Member, ...]
+    members: Sequence[Member]
     span: Span = field(compare=False, repr=False)
 
 
@@ -152,14 +180,17 @@ def _arrow(label: str) -> str:
     return text
 
 
-_Listed = tuple[str, str, tuple[Member, ...]]
+_Listed = tuple[str, str, Sequence[Member]]
 
 
 def _edges(place: _Place, resolver: ClaimResolver, e: syntax.Expression) -> _Listed:
     """As `edges(...)` has them, without its limit on their number."""
     value, inlined, env = place.evaluated(resolver, e)
     place.check(value.set, resolver.evaluator, inlined)
-    found = sets.members(value.set, resolver.evaluator.graph(env))
+    graph = resolver.evaluator.graph(env)
+    if value.set.is_uniform:
+        return "edges", "{}", EdgeByEdge(value.set.mask, graph)
+    found = sets.members(value.set, graph)
     return "edges", "{}", tuple(Member(label, edges) for label, edges in found)
 
 

@@ -78,7 +78,8 @@ class EffectsDocument(Form):
     set: str = Field(description="what was ranked, as it was written")
     inside: str | None = Field(description="C of `inside`, as it was written")
     expression: str = Field(
-        description="gives the same numbers in the language; of a set that was screened, all of it"
+        description="gives the numbers in the language, in the order of the set; where that was "
+        "screened, those of all its members"
     )
     positions: tuple[str, ...] = Field(description="at each of which every member was measured")
     members: int = Field(description="of the set")
