@@ -354,7 +354,7 @@ def test_effects_within_noise_are_marked() -> None:
 
 
 def test_a_metric_that_is_better_when_lower() -> None:
-    document = effects(TRUTH["toy"].spec, "planted", by="rank(answer)", samples=24)
+    document = effects(FIRST, "asking", by="kl(M)")
     assert document.lower_is_better
     assert document.total.value < 0
     assert "what supports the task is below 0" in document.caption
@@ -469,6 +469,7 @@ def test_a_page_has_the_table_and_the_map(tmp_path: Path) -> None:
         ("CL751", 2, ["none"]),
         ("CL751", 2, ["mlps", "--of", "ports"]),
         ("CL751", 2, ["asking", "--of", "groups"]),
+        ("CL751", 2, ["asking", "--free", "any"]),
         ("CL752", 2, ["F(M)"]),
         ("CL752", 2, ["[1, 2]"]),
         ("CL752", 2, ["subsets(heads)"]),
@@ -506,6 +507,21 @@ def test_shares_of_nothing_are_left_out() -> None:
     assert [one.share for one in document.effects] == [None] * 5
     assert [found.code for found in document.diagnostics] == ["CL753"]
     assert "%│" not in circ(FIRST, "asking", "--by", "(logit(foil) - logit(answer))").stdout
+
+
+def test_an_ablation_that_changes_nothing_has_no_shares(tmp_path: Path) -> None:
+    spec = tmp_path / "same.circ"
+    spec.write_text(FIRST.read_text().replace("{ A2 = B }", "{ A2 = A }"))
+    document = effects(spec, "asking")
+    assert all(one.within_noise and one.share is None for one in document.effects)
+    codes = {found.code for found in document.diagnostics}
+    assert {"CL753", "CL754"} <= codes
+
+
+def test_too_few_prompts_have_no_interval() -> None:
+    document = effects(FIRST, "asking", samples=3)
+    assert all((one.low, one.high) == (None, None) for one in document.effects)
+    assert "too few" in document.effects[0].reason
 
 
 def test_a_label_that_a_prompt_of_the_task_lacks_is_an_error() -> None:

@@ -94,6 +94,14 @@ class _Ranking:
 
     def document(self) -> EffectsDocument | None:
         question, made = self.question, self.made
+        if made.floor.ablation is None:
+            self.diagnostics.error(
+                "CL751",
+                "Every node is free, so nothing is ablated and there is nothing to rank.",
+                None,
+                "declare fewer nodes free, with `--free` or in the spec's `default`",
+            )
+            return None
         inside = self._inside()
         if self.diagnostics.has_errors:
             return None
@@ -112,7 +120,6 @@ class _Ranking:
         if not explained:
             self._tell_of_zeros(rows)
         spec = self.resolved.spec
-        assert made.floor.ablation is not None
         found = EffectsDocument(
             tool=versions(),
             file=str(self.path),
@@ -292,7 +299,7 @@ class _Ranking:
             estimator = self.made.measure([self.made.effect, *(one.number for one in ones)])
             if total is None:
                 total = _estimated(self.made.effect, estimator)
-                share = self._scale(total)
+                share = self._scale(total, estimator.margin(self.made.effect))
             self.made.progress.stage("working out intervals")
             rows += (self._row(one, estimator, share) for one in ones)
         assert total is not None
@@ -310,15 +317,17 @@ class _Ranking:
             within_noise=abs(found.value) <= estimator.margin(one.number),
         )
 
-    def _scale(self, total: NumberForm) -> float | None:
+    def _scale(self, total: NumberForm, margin: float) -> float | None:
         """What shares are of; None, with a warning, where that is not clear of zero."""
         low, high = total.low, total.high
         better = -1 if self.made.metric.lower_is_better else 1
         said = f"95% interval {low:.4g}..{high:.4g}" if low is not None and high is not None else ""
-        if low is None or high is None:
+        if abs(total.value) <= margin:
+            why = "is within numeric noise"
+        elif low is None or high is None:
             why = f"has no interval ({total.reason})"
         elif low <= 0 <= high:
-            why = f"includes 0 in its {said}" if low < high else "is 0"
+            why = f"includes 0 in its {said}"
         elif better * total.value < 0:
             why = f"points the wrong way{f' ({said})' if low < high else ''}"
         else:

@@ -248,7 +248,7 @@ def _by_position(document: EffectsDocument) -> HeatMap:
 def _by_layer(document: EffectsDocument) -> HeatMap:
     found = {parse_node(e.member): e.value for e in document.effects}
     nodes = [node for node in found if node is not None and node.layer >= 0]
-    layers = range(max((node.layer for node in nodes), default=-1) + 1)
+    layers = sorted({node.layer for node in nodes})
     heads = range(max((node.head for node in nodes), default=-1) + 1)
     mlps = any(node.kind == "mlp" for node in nodes)
     cells = {(n.layer, n.head): found[n] for n in nodes}
