@@ -13,9 +13,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from circuitlang.api import LoadedSpec, Session, SpecError, check, load, lock, session, verify
+    from circuitlang.api import (
+        LoadedSpec,
+        Session,
+        SpecError,
+        check,
+        effects,
+        load,
+        lock,
+        session,
+        verify,
+    )
 
-__all__ = ["LoadedSpec", "Session", "SpecError", "check", "load", "lock", "session", "verify"]
+__all__ = [
+    "LoadedSpec",
+    "Session",
+    "SpecError",
+    "check",
+    "effects",
+    "load",
+    "lock",
+    "session",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

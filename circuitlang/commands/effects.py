@@ -62,7 +62,7 @@ def effects(
         Kind | None, typer.Option("--of", help="what members SET is to have, instead of its own")
     ] = None,
     denoise: Annotated[
-        bool, typer.Option("--denoise", help="F(e) - F(none), what each brings back alone")
+        bool, typer.Option("--denoise", help="what each brings back alone, all paths through it")
     ] = False,
     inside: Annotated[
         str | None, typer.Option("--in", metavar="C", help="F(C) - F(C - e), inside a circuit")

@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from circuitlang.discovery.attribution import attributed
+from circuitlang.discovery.denoising import way
 from circuitlang.discovery.experiment import Context, Experiment, experiment
 from circuitlang.front import Front, Options, Progress
-from circuitlang.language.formulas.inline import count
 from circuitlang.language.formulas.place_checks import PlaceChecks
 from circuitlang.language.graph.architecture import bits
-from circuitlang.language.graph.edges import END, EdgeSet, Place, Position
+from circuitlang.language.graph.edges import END, EdgeSet, Place, Position, uniform
 from circuitlang.language.members import Member, Members, members_of
 from circuitlang.language.resolve import Resolved, resolve_expression
+from circuitlang.language.source import Span
 from circuitlang.language.spec import Mean, Number, Operation
 from circuitlang.report.diagnostics import diagnostic_form
 from circuitlang.report.effects import EffectForm, EffectsDocument, NumberForm, caption, has_maps
@@ -93,21 +94,32 @@ class _Ranking:
 
     def document(self) -> EffectsDocument | None:
         question, made = self.question, self.made
+        if made.floor.ablation is None:
+            self.diagnostics.error(
+                "CL751",
+                "Every node is free, so nothing is ablated and there is nothing to rank.",
+                None,
+                "declare fewer nodes free, with `--free` or in the spec's `default`",
+            )
+            return None
         inside = self._inside()
         if self.diagnostics.has_errors:
             return None
         listed = self._listed()
         if listed is None or self.diagnostics.has_errors:
             return None
-        self._tell_of_outsiders(listed, inside)
+        explained = self._tell_of_outsiders(listed, inside)
         positions = self._positions() if question.positions else ()
         chosen = self._screened(listed.members, max(1, len(positions)))
-        ones = [self._one(m, at, inside) for m in chosen for at in positions or (None,)]
-        if not self._places_exist(ones, listed):
+        if question.denoise and not self._are_ways(chosen):
             return None
-        total, rows = self._measured(ones)
+        measured = self._measured(chosen, positions, inside, listed.span)
+        if measured is None:
+            return None
+        total, rows = measured
+        if not explained:
+            self._tell_of_zeros(rows)
         spec = self.resolved.spec
-        assert made.floor.ablation is not None
         found = EffectsDocument(
             tool=versions(),
             file=str(self.path),
@@ -124,7 +136,7 @@ class _Ranking:
             of=listed.kind,  # type: ignore[arg-type]
             set=self._set,
             inside=question.inside,
-            expression=self._expression(listed, positions),
+            expression=self._expression(listed, chosen, positions),
             positions=positions,
             members=len(listed.members),
             screened=len(chosen) < len(listed.members),
@@ -191,22 +203,37 @@ class _Ranking:
             return None
         return listed
 
-    def _tell_of_outsiders(self, listed: Members, inside: EdgeSet | None) -> None:
-        """Members that no edge of the circuit is of: they are exactly zero."""
+    def _tell_of_outsiders(self, listed: Members, inside: EdgeSet | None) -> bool:
+        """Members with no edge of the circuit have no effect, which is said; whether these are all."""
         if inside is None:
-            return
+            return False
         reach = inside.reach & ~self.made.floor.floor.lasting
         outside = [m.label for m in listed.members if not m.edges.reach & reach]
         if outside:
-            lie = "lies" if len(outside) == 1 else "lie"
-            self.diagnostics.note(
-                "CL755",
-                f"{count(len(outside), 'member')} of `{listed.domain}` {lie} outside "
-                f"`{self.question.inside}`, which loses nothing without "
-                f"{'it' if len(outside) == 1 else 'them'}, such as `{outside[0]}`.",
+            circuit = self.question.inside
+            said = f"`{outside[0]}` lies outside `{circuit}`, which loses nothing without it."
+            if len(outside) > 1:
+                said = (
+                    f"{len(outside)} members of `{listed.domain}` lie outside `{circuit}`, which "
+                    f"loses nothing without them, such as `{outside[0]}`."
+                )
+            help = f"leave SET out to rank the edges of `{circuit}`"
+            self.diagnostics.note("CL755", said, None, help)
+        return len(outside) == len(listed.members)
+
+    def _are_ways(self, members: Sequence[Member]) -> bool:
+        """Whether all paths through a member are a set of edges, of every member; else an error."""
+        graph = self.made.graph
+        bad = next((m for m in members if not way(m.edges.reach, graph).is_one), None)
+        if bad is not None:
+            self.diagnostics.error(
+                "CL756",
+                f"`{bad.label}` has parts that read each other, so the paths through it are no set of "
+                "edges, and `--denoise` cannot leave it in alone.",
                 None,
-                f"leave SET out to rank the edges of `{self.question.inside}`",
+                "denoise single edges, nodes or ports, such as with `--of nodes`",
             )
+        return bad is None
 
     def _positions(self) -> tuple[str, ...]:
         """The labels that every prompt has and END; of those at the same tokens everywhere the first."""
@@ -233,37 +260,49 @@ class _Ranking:
         edges = member.edges if at is None else member.edges.at(Place((Position(at),)))
         name = member.label if at is None else f"{member.label} @ {at}"
         if self.question.denoise:
-            number = made.difference(made.run(edges, name), made.floor)
+            through = way(member.edges.reach, made.graph)
+            live = uniform(through.into | through.out) | edges
+            number = made.difference(made.run(live, f"all paths through {name}"), made.floor)
             return _One(member, at, edges, number)
         whole = made.whole if inside is None else made.run(inside, self.question.inside or "")
         less = made.without(edges, inside, f"{whole.written} - {name}")
         return _One(member, at, edges, made.difference(whole, less))
 
-    def _places_exist(self, ones: Sequence[_One], listed: Members) -> bool:
+    def _places_exist(self, ones: Sequence[_One], span: Span) -> bool:
         """Whether every prompt has the positions that are asked for; errors are said."""
         checks = PlaceChecks(self.resolved.definitions.position_spans, self.diagnostics)
         for one in ones:
             if not one.edges.is_uniform:
                 for mean in one.number.operands:
                     assert isinstance(mean, Mean)
-                    checks.check(mean.measurement, self.made.drawn, listed.span)
+                    checks.check(mean.measurement, self.made.drawn, span)
         return not self.diagnostics.has_errors
 
     # ---------------------------------------------------------------- numbers
 
-    def _measured(self, ones: Sequence[_One]) -> tuple[NumberForm, list[EffectForm]]:
+    def _measured(
+        self,
+        members: Sequence[Member],
+        positions: Sequence[str],
+        inside: EdgeSet | None,
+        span: Span,
+    ) -> tuple[NumberForm, list[EffectForm]] | None:
+        """F(M) - F(none) and all effects, so many members at once as memory is sure to hold."""
         rows: list[EffectForm] = []
         total, share = None, None
-        for start in range(0, len(ones), RUNS_AT_ONCE):
-            some = ones[start : start + RUNS_AT_ONCE]
-            estimator = self.made.measure([self.made.effect, *(one.number for one in some)])
+        step = max(1, RUNS_AT_ONCE // max(1, len(positions)))
+        for start in range(0, len(members), step):
+            some = members[start : start + step]
+            ones = [self._one(m, at, inside) for m in some for at in positions or (None,)]
+            if not self._places_exist(ones, span):
+                return None
+            estimator = self.made.measure([self.made.effect, *(one.number for one in ones)])
             if total is None:
                 total = _estimated(self.made.effect, estimator)
-                share = self._scale(total)
+                share = self._scale(total, estimator.margin(self.made.effect))
             self.made.progress.stage("working out intervals")
-            rows += (self._row(one, estimator, share) for one in some)
+            rows += (self._row(one, estimator, share) for one in ones)
         assert total is not None
-        self._tell_of_zeros(rows)
         return total, rows
 
     def _row(self, one: _One, estimator: Estimator, scale: float | None) -> EffectForm:
@@ -278,17 +317,19 @@ class _Ranking:
             within_noise=abs(found.value) <= estimator.margin(one.number),
         )
 
-    def _scale(self, total: NumberForm) -> float | None:
+    def _scale(self, total: NumberForm, margin: float) -> float | None:
         """What shares are of; None, with a warning, where that is not clear of zero."""
         low, high = total.low, total.high
         better = -1 if self.made.metric.lower_is_better else 1
         said = f"95% interval {low:.4g}..{high:.4g}" if low is not None and high is not None else ""
-        if low is None or high is None:
+        if abs(total.value) <= margin:
+            why = "is within numeric noise"
+        elif low is None or high is None:
             why = f"has no interval ({total.reason})"
         elif low <= 0 <= high:
-            why = f"includes 0 in its {said}" if low < high else "is 0"
+            why = f"includes 0 in its {said}"
         elif better * total.value < 0:
-            why = f"points the wrong way ({said})"
+            why = f"points the wrong way{f' ({said})' if low < high else ''}"
         else:
             return total.value
         self.diagnostics.warn(
@@ -305,33 +346,47 @@ class _Ranking:
                 "CL754",
                 "No member has an effect beyond numeric noise, so their order means nothing.",
                 None,
-                "rank larger sets with `--of nodes` or groups; with `--denoise`, what needs others "
-                "brings nothing back alone",
+                "rank larger sets, such as groups; of parts that do the same each is idle while the "
+                "other is there, and `--denoise` shows them",
             )
 
     # ---------------------------------------------------------------- the same in the language
 
-    def _expression(self, listed: Members, positions: Sequence[str]) -> str:
-        """What gives the same numbers, in the order of the set; of a screened set, all of them."""
-        name = self._variable()
+    def _expression(
+        self, listed: Members, chosen: Sequence[Member], positions: Sequence[str]
+    ) -> str:
+        """What gives the same numbers, in the order of the set; of a screened set, noising has all."""
         words = self.made.context.words
-        terms = []
+        if self.question.denoise:
+            each = (
+                self._denoising(m, at, listed.term) for m in chosen for at in positions or (None,)
+            )
+            return f"[{', '.join(each)}]"
+        name, terms = self._variable(), []
         for at in positions or (None,):
-            placed = name if at is None else f"{name} @ {at}"
-            if listed.term != "{}" and at is not None:
-                placed = f"({placed})"
-            member = listed.term.format(placed)
-            if self.question.denoise:
-                terms.append(f"F({member}{words}) - F(none{words})")
-            else:
-                terms.append(f"drop({self.question.inside or 'M'}, {member}{words})")
+            member = _placed(listed.term, name, at)
+            terms.append(f"drop({self.question.inside or 'M'}, {member}{words})")
         return f"[{', '.join(terms)} for {name} in {listed.domain}]"
+
+    def _denoising(self, member: Member, at: str | None, term: str) -> str:
+        graph, words = self.made.graph, self.made.context.words
+        through = way(member.edges.reach, graph)
+        live = through.written(_placed(term, member.written(graph), at), graph)
+        return f"F({live}{words}) - F(none{words})"
 
     def _variable(self) -> str:
         """A name that hides nothing which stands behind it."""
         definitions = self.resolved.definitions
         names = (f"e{'_' * length}" for length in range(100))
         return next(n for n in names if n not in definitions.names and not definitions.label(n))
+
+
+def _placed(term: str, member: str, at: str | None) -> str:
+    """A member's edges as an expression, at a position where one is given."""
+    if at is None:
+        return term.format(member)
+    placed = f"({member}) @ {at}" if "->" in member else f"{member} @ {at}"
+    return term.format(placed if term == "{}" else f"({placed})")
 
 
 def _estimated(number: Number, estimator: Estimator) -> NumberForm:

@@ -6,16 +6,18 @@ edges, and the expression of the language that lists the same members.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, overload
 
 from circuitlang.language.formulas.claims import ClaimResolver
 from circuitlang.language.formulas.environment import Environment
 from circuitlang.language.formulas.evaluate import Evaluator
 from circuitlang.language.formulas.values import Edges, Items, Nodes, kind
 from circuitlang.language.graph import sets
-from circuitlang.language.graph.edges import EdgeSet
+from circuitlang.language.graph.architecture import Architecture, bits, parse_edge
+from circuitlang.language.graph.edges import EdgeSet, uniform
 from circuitlang.language.resolve import Resolved, of_loose_text
 from circuitlang.language.source import Source, Span
 from circuitlang.language.text import syntax
@@ -27,8 +29,46 @@ KINDS = ("edges", "nodes", "ports", "groups")
 
 @dataclass(frozen=True)
 class Member:
+    """`value` is the set as it was listed; None for a single edge of a set of edges."""
+
     label: str
     edges: EdgeSet
+    value: Nodes | Edges | Items | None = None
+
+    def written(self, graph: Architecture) -> str:
+        """The set as an expression, without the arrow into a port."""
+        if isinstance(self.value, Nodes):
+            parts = [str(member) for member in self.value.members]
+        else:
+            parts = [_arrow(label) for label, _ in sets.members(self.edges, graph)]
+        return parts[0] if len(parts) == 1 else f"[{', '.join(parts)}]"
+
+
+class EdgeByEdge(Sequence[Member]):
+    """The edges of a set that is the same at every position, each made when it is looked at.
+
+    An edge of a large model is an integer of 100,000 bits, and there are as many edges.
+    """
+
+    def __init__(self, mask: int, graph: Architecture) -> None:
+        self.graph, self.numbers = graph, tuple(bits(mask))
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> Member: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Member, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Member | tuple[Member, ...]:
+        if isinstance(index, slice):
+            return tuple(map(self._made, self.numbers[index]))
+        return self._made(self.numbers[index])
+
+    def _made(self, number: int) -> Member:
+        return Member(str(self.graph.edge(number)), uniform(1 << number))
 
 
 @dataclass(frozen=True)
@@ -41,7 +81,7 @@ class Members:
     kind: str
     domain: str
     term: str
-    members: tuple[Member, ...]
+    members: Sequence[Member]
     span: Span = field(compare=False, repr=False)
 
 
@@ -128,14 +168,29 @@ def _kind(values: list[Any]) -> str:
     return "nodes" if len(values) in (1, len(located)) else "groups"
 
 
-_Listed = tuple[str, str, tuple[Member, ...]]
+def _arrow(label: str) -> str:
+    """`a0.h1->a5.h5<q> @ A1` as the language writes it."""
+    name, *places = label.split(" @ ")
+    edge = parse_edge(name)
+    assert edge is not None
+    node, port = edge.receiver.node, edge.receiver.port
+    text = f"{edge.sender} -> {node}{'.' if port else ''}{port}"
+    for place in places:
+        text = f"({text}) @ {place}"
+    return text
+
+
+_Listed = tuple[str, str, Sequence[Member]]
 
 
 def _edges(place: _Place, resolver: ClaimResolver, e: syntax.Expression) -> _Listed:
     """As `edges(...)` has them, without its limit on their number."""
     value, inlined, env = place.evaluated(resolver, e)
     place.check(value.set, resolver.evaluator, inlined)
-    found = sets.members(value.set, resolver.evaluator.graph(env))
+    graph = resolver.evaluator.graph(env)
+    if value.set.is_uniform:
+        return "edges", "{}", EdgeByEdge(value.set.mask, graph)
+    found = sets.members(value.set, graph)
     return "edges", "{}", tuple(Member(label, edges) for label, edges in found)
 
 
@@ -155,5 +210,5 @@ def _listed(place: _Place, resolver: ClaimResolver, e: syntax.Expression) -> _Li
         else:
             edges = evaluator.as_edges(member, inlined, env)
         place.check(edges, evaluator, inlined)
-        members.append(Member(label, edges))
+        members.append(Member(label, edges, member))
     return own, "any -> {}" if own == "ports" else "{}", tuple(members)

@@ -72,13 +72,14 @@ class EffectsDocument(Form):
     prompts: int
     seed: int | None = Field(description="where the command line gave one")
     kind: Literal["noising", "denoising", "inside"] = Field(
-        description="noising: F(M) - F(M - e); denoising: F(e) - F(none); inside: F(C) - F(C - e)"
+        description="noising: F(M) - F(M - e); denoising: F(all paths through e) - F(none); inside: F(C) - F(C - e)"
     )
     of: Literal["edges", "nodes", "ports", "groups"]
     set: str = Field(description="what was ranked, as it was written")
     inside: str | None = Field(description="C of `inside`, as it was written")
     expression: str = Field(
-        description="gives the same numbers in the language; of a set that was screened, all of it"
+        description="gives the numbers in the language, in the order of the set; where that was "
+        "screened, those of all its members"
     )
     positions: tuple[str, ...] = Field(description="at each of which every member was measured")
     members: int = Field(description="of the set")
@@ -116,7 +117,7 @@ class EffectsDocument(Form):
 
 _MEANS = {
     "noising": "F(M) - F(M - e), what the model loses without the member",
-    "denoising": "F(e) - F(none), what the member alone brings back",
+    "denoising": "F(all paths through e) - F(none), what the member alone brings back",
     "inside": "F(C) - F(C - e), what {} loses without the member",
 }
 
@@ -247,7 +248,7 @@ def _by_position(document: EffectsDocument) -> HeatMap:
 def _by_layer(document: EffectsDocument) -> HeatMap:
     found = {parse_node(e.member): e.value for e in document.effects}
     nodes = [node for node in found if node is not None and node.layer >= 0]
-    layers = range(max((node.layer for node in nodes), default=-1) + 1)
+    layers = sorted({node.layer for node in nodes})
     heads = range(max((node.head for node in nodes), default=-1) + 1)
     mlps = any(node.kind == "mlp" for node in nodes)
     cells = {(n.layer, n.head): found[n] for n in nodes}

@@ -67,6 +67,12 @@ ELSEWHERE = {
     "CL775": ("a figure in place of the scores", "test_curve.py"),
     "CL761": ("a lens of a task without an answer", "test_lens.py"),
     "CL762": ("a lens at a position that is not there", "test_lens.py"),
+    "CL751": ("effects of `none`", "test_effects.py"),
+    "CL752": ("effects of a number", "test_effects.py"),
+    "CL753": ("a metric that is the wrong way round", "test_effects.py"),
+    "CL754": ("edges of a chain alone", "test_effects.py"),
+    "CL755": ("heads outside a circuit", "test_effects.py"),
+    "CL756": ("options that exclude each other", "test_effects.py"),
     "CL901": ("a defect of the tool itself", "test_explain.py"),
 }
 # Found after the language's own stages; the sentence itself says what to do.
