@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 
+from circuitlang.discovery.attribution import METHODS, attributed
 from circuitlang.discovery.experiment import Context, experiment
 from circuitlang.front import Options, Silent
 from circuitlang.language.graph.architecture import parse_edge
@@ -93,6 +94,18 @@ def test_a_way_that_misses_what_is_visible_has_a_reason_of_its_own() -> None:
         assert missed(known, negative, "eap").kind == "underrated"
         assert missed(known, negative, "walk").kind == "unreached"
         assert missed(known, negative, "walk").alone < -VISIBLE
+
+
+def test_gradients_where_attention_is_saturated_are_nothing() -> None:
+    with opened("toy") as known:
+        query, arm = number(known, "a0.h2->a1.h0<q>"), number(known, "input->a0.h1<v>")
+        at_clean, between = (
+            attributed(known.experiment, method).values / known.effect for method in METHODS
+        )
+        assert known.exact.values[query] / known.effect > 0.99
+        assert abs(at_clean[query]) < 1e-3 < between[query]
+        assert abs(known.exact.values[arm] / known.effect) < 1e-3
+        assert abs(at_clean[arm]) < 1e-3 < between[arm]
 
 
 def test_what_the_corruption_does_not_change_is_idle() -> None:

@@ -158,7 +158,7 @@ KINDS = {
     "unreached": "alone it matters, and the walk does not come to the node that it enters",
     "outside": "edges that are not planted make up for it",
     "several": "more than one edge makes up for it",
-    "idle": "all such edges together change nothing: what they carry is the same when the prompt is corrupted",
+    "idle": "all such edges together change nothing: the corruption changes nothing that gets over them",
 }
 
 
