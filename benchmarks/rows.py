@@ -19,6 +19,7 @@ from benchmarks.circuits import (
 )
 from benchmarks.prompts import CORRUPTION, LOGIT_DIFFERENCE, PROMPTS, TASK, random_prompts
 from circuitlang.compiler.collect import Requests, measurements
+from circuitlang.compiler.collect import Setting as Extremes
 from circuitlang.front import Front, Options, Silent, fetched_front, resolve_file
 from circuitlang.language.formulas.values import Nodes
 from circuitlang.language.graph.architecture import Architecture, Node, bits
@@ -125,6 +126,15 @@ def smollm2_shape(seed: int, setting: Setting) -> Workload:
     assert front.resolved is not None
     circuit = front.resolved.spec.circuits["ioi"].mask
     return _patched(model, each_edge_left_out(circuit), setting.prompts, rng)
+
+
+def patched_front(spec: Path, model: LoadedModel) -> tuple[Front, Extremes]:
+    """A spec for a model that is loaded, with M and none under resampling, by its metric."""
+    front = _sound(resolve_file(spec, lambda reference, revision, base: model.found))
+    run = replace(_measured(front, "faithful").run, ablation=PATCH, task=TASK)
+    run = replace(run, model=replace(model.reference, name=run.model.name))
+    whole = replace(run, ablation=None, live=uniform(model.architecture.everything))
+    return front, Extremes(whole, replace(run, live=uniform(0)), LOGIT_DIFFERENCE)
 
 
 def rows() -> dict[str, Row]:

@@ -34,7 +34,7 @@ from circuitlang.runtime.attribution.metric import (
     compares,
     heads_read,
 )
-from circuitlang.runtime.attribution.passes import PORTS, Output, Pass, Worth
+from circuitlang.runtime.attribution.passes import PORTS, Output, Pass, Projections, Worth
 from circuitlang.runtime.means import Averages, ChunkAverages
 from circuitlang.runtime.measure import Progress, check_donors, check_prompts, explained_memory
 from circuitlang.runtime.memory import is_out_of_memory, usual_budget
@@ -46,6 +46,8 @@ from circuitlang.runtime.unavailable import ModelUnavailable
 
 # Tensors of d_model per place and layer that a forward keeps for its backward, at most.
 KEPT_PER_LAYER = 40
+# Rows of the matrices in which senders meet receivers: enough for products to run at their rate.
+SENDERS = 64
 
 
 @dataclass(frozen=True)
@@ -117,11 +119,13 @@ class _Attributing:
         self.metric, self.ablation = metric, ablation
         self.shares = [1.0] if steps is None else [k / steps for k in range(steps)]
         self.places = places
+        self.itemsize = torch.finfo(model.dtype).bits // 8
         self.graph: Architecture = model.architecture
         self.heads = heads_read(metric.expression)
         self.averages = Averages(adapter, wiring(model.shape), prompts.references, model.device)
         self.draws = [ablation.at_draw(d) for d in range(max(ablation.draws, 1))]
         self.offsets = uploaded(self.graph.offsets, model.device)
+        self.counts = uploaded(self.graph.counts, model.device)
         rows = len(places) + 1 if places else 1
         self.scores = torch.zeros(rows, self.graph.size, dtype=torch.float64, device=model.device)
         self.values = np.zeros(len(prompts.prompts))
@@ -130,6 +134,10 @@ class _Attributing:
 
     def all(self, budget: int, most: int | None, progress: Progress) -> Attribution:
         number = len(self.prompts.prompts)
+        size = Projections(self.adapter).size * self.itemsize
+        keep = size <= budget // 8
+        self.projections = Projections(self.adapter, keep=keep)
+        budget -= size if keep else 0
         passes = number * len(self.shares) * len(self.draws)
         waiting, done = list(self._chunks(budget, most)), 0
         while waiting:
@@ -162,18 +170,17 @@ class _Attributing:
 
     def _bytes(self, receivers: int, length: int) -> int:
         """What a token takes: gradients of receivers, what is kept for a backward, outputs."""
-        adapter, size = self.adapter, self.scores.new_empty(0, dtype=self.model.dtype).itemsize
+        adapter = self.adapter
         kept = adapter.layers * (KEPT_PER_LAYER * adapter.d_model + 4 * adapter.heads * length)
         positions = len(self.graph.receivers) * (adapter.heads + 1) if self.places else 0
-        return size * (receivers * adapter.d_model + kept + 2 * positions)
+        return self.itemsize * ((receivers + SENDERS) * adapter.d_model + kept + 2 * positions)
 
     def _blocks(self, prompts: int, length: int, budget: int) -> list[tuple[int, int]]:
         """Ranges of layers whose receivers' gradients fit the budget beside all else."""
         adapter = self.adapter
         tokens = prompts * length
         left = budget - tokens * self._bytes(0, length)
-        size = self.scores.new_empty(0, dtype=self.model.dtype).itemsize
-        one = size * tokens * adapter.d_model * (PORTS * adapter.heads + 1)
+        one = self.itemsize * tokens * adapter.d_model * (PORTS * adapter.heads + 1)
         together = max(1, min(adapter.layers, left // one))
         starts = range(0, adapter.layers, together)
         return [(start, min(start + together, adapter.layers)) for start in starts]
@@ -227,22 +234,21 @@ class _Chunk:
 
     def add(self) -> None:
         """Adds the prompts' scores to those of the whole."""
-        clean = (
-            Pass(self.adapter, self.clean, differentiable=False, outputs=True)
-            if (self.whole.shares != [1.0])
-            else None
-        )
+        shares, expression = self.whole.shares, self.whole.metric.expression
+        clean = None if shares == [1.0] else self._pass(self.clean, differentiable=False)
         other, ablated = self._ablated()
-        reference = clean.last if clean is not None else None
-        if reference is None and compares(self.whole.metric.expression):
-            reference = Pass(self.adapter, self.clean, differentiable=False, outputs=False).last
-        score = Score(self.whole.metric.expression, self.adapter, self.prompts, reference)
+        reference = clean
+        if reference is None and compares(expression):
+            reference = self._pass(self.clean, differentiable=False)
+        last = None if reference is None else reference.last
+        score = Score(expression, self.adapter, self.prompts, last)
         gradients = self._empty()
-        for share in self.whole.shares:
+        for share in shares:
             stream = other + share * (self.clean - other) if share < 1 else self.clean
-            done = Pass(self.adapter, stream, differentiable=True, outputs=clean is None)
-            if clean is None:
-                clean = done
+            done = self._pass(stream, differentiable=True)
+            clean = clean or done
+            if share == 0 and self.ablation.is_run:
+                ablated = done.outputs
             self._collect(done, score, gradients)
             if self.adapter.post_norm:
                 self._contract(gradients, clean.outputs, ablated, other, done)
@@ -250,13 +256,20 @@ class _Chunk:
         assert clean is not None
         if not self.adapter.post_norm:
             self._contract(gradients, clean.outputs, ablated, other, None)
-        with torch.no_grad():
-            self.values = self._value(score, clean)
+        self.values = self._value(score, clean)
+
+    def _pass(self, stream: Tensor, *, differentiable: bool) -> Pass:
+        return Pass(
+            self.adapter,
+            stream,
+            differentiable=differentiable,
+            projections=self.whole.projections,
+        )
 
     def _value(self, score: Score, clean: Pass) -> Tensor:
         patterns = {}
         if self.whole.heads:
-            again = Pass(self.adapter, self.clean, differentiable=True, outputs=False)
+            again = self._pass(self.clean, differentiable=True)
             patterns = {n: again.layers[n.layer].pattern[:, n.head] for n in self.whole.heads}
         return score.values(clean.last, patterns)
 
@@ -283,12 +296,14 @@ class _Chunk:
     # ------------------------------------------------------------ senders
 
     def _ablated(self) -> tuple[Tensor, list[Output] | None]:
-        """What `input` carries under the ablation, and what a run on its tokens puts out."""
+        """What `input` carries under the ablation, and what a run on its tokens puts out; that is None
+        where the first of the runs is this one, or where there is none."""
         if self.ablation.is_run:
             tokens = token_tensor(self.prompts, self.ablation, self.whole.model)
             stream = self.adapter.embed(tokens)
-            done = Pass(self.adapter, stream, differentiable=False, outputs=True)
-            return stream, done.outputs
+            if self.whole.shares[0] == 0:
+                return stream, None
+            return stream, self._pass(stream, differentiable=False).outputs
         if self.means is None:
             return torch.zeros_like(self.clean), None
         return self._constant(0, self.clean), None
@@ -310,44 +325,57 @@ class _Chunk:
         other: Tensor,
         run: Pass | None,
     ) -> None:
-        """Adds the scores of all edges into the receivers; `run` is where post-norms are taken."""
-        self._meet(0, (self.clean - other)[None], gradients)
-        heads, sender = self.adapter.heads, 1
-        for layer in range(self.end):
-            output = self.adapter.output_weight(layer)
-            ours, theirs = clean[layer], None if ablated is None else ablated[layer]
-            if theirs is not None:
-                change = torch.einsum("pbhd,hdm->hpbm", ours.mixed - theirs.mixed, output)
-                of_mlp = ours.mlp - theirs.mlp
-            else:
-                change = torch.einsum("pbhd,hdm->hpbm", ours.mixed, output)
-                change = torch.stack(
-                    [own - self._constant(sender + h, own) for h, own in enumerate(change)]
-                )
-                of_mlp = ours.mlp - self._constant(sender + heads, ours.mlp)
-            if run is not None:
-                mix = run.sums[layer]
-                assert mix is not None
-                change = mix.pushed(change)
-            self._meet(sender, change, gradients)
-            self._meet(sender + heads, of_mlp[None], gradients)
-            sender += heads + 1
+        """Adds the scores of all edges into the receivers; `run` is where post-norms are taken.
 
-    def _meet(self, sender: int, change: Tensor, gradients: Tensor) -> None:
-        """Adds the scores of senders from `sender` on, whose change is [sender, position, prompt,
-        d_model]."""
+        Senders of several layers go together, as far as a matrix of `SENDERS` rows holds them.
+        """
+        width = self.adapter.heads + 1
+        together = max(1, SENDERS // width)
+        self._meet(0, (self.clean - other).flatten(0, 1)[None], gradients)
+        for start in range(0, self.end, together):
+            layers = range(start, min(start + together, self.end))
+            changes = [self._changes(n, clean, ablated, run) for n in layers]
+            self._meet(1 + start * width, torch.cat(changes), gradients)
+
+    def _changes(
+        self,
+        layer: int,
+        clean: Sequence[Output],
+        ablated: Sequence[Output] | None,
+        run: Pass | None,
+    ) -> Tensor:
+        """What a layer's heads and MLP carry in M less what they do ablated: [sender, place, d_model]."""
+        heads, output = self.adapter.heads, self.adapter.output_weight(layer)
+        sender = 1 + layer * (heads + 1)
+        ours = clean[layer]
+        if ablated is not None:
+            mixed = ours.mixed - ablated[layer].mixed
+            change = torch.einsum("pbhd,hdm->hpbm", mixed, output)
+            of_mlp = ours.mlp - ablated[layer].mlp
+        else:
+            change = torch.einsum("pbhd,hdm->hpbm", ours.mixed, output)
+            for head, own in enumerate(change):
+                own -= self._constant(sender + head, own)
+            of_mlp = ours.mlp - self._constant(sender + heads, ours.mlp)
+        if run is not None:
+            mix = run.sums[layer]
+            assert mix is not None
+            change = mix.pushed(change)
+        return torch.cat([change, of_mlp[None]]).flatten(1, 2)
+
+    def _meet(self, sender: int, changes: Tensor, gradients: Tensor) -> None:
+        """Adds the scores of senders from `sender` on, whose changes are [sender, place, d_model]."""
         first = next(i for i, count in enumerate(self.graph.counts) if count > sender)
         first = max(first, self.start)
         if first >= self.stop:
             return
         read = gradients[first - self.start :]
-        number, own = len(change), change.flatten(1, 2)
         if self.placed is None:
-            found = (own.flatten(1) @ read.flatten(1).T)[None]
+            found = (changes.flatten(1) @ read.flatten(1).T)[None]
         else:
-            each = own.transpose(0, 1) @ read.permute(1, 2, 0)
-            found = (self.placed @ each.flatten(1)).view(-1, number, len(read))
-        senders = torch.arange(sender, sender + number, device=own.device)[:, None]
-        edges = self.whole.offsets[first : self.stop] + senders
-        scores = found.double() / len(self.whole.shares)
-        self.whole.scores[:, edges] += scores
+            each = changes.transpose(0, 1) @ read.permute(1, 2, 0)
+            found = (self.placed @ each.flatten(1)).view(-1, len(changes), len(read))
+        senders = torch.arange(sender, sender + len(changes), device=changes.device)[:, None]
+        exists = senders < self.whole.counts[first : self.stop]
+        edges = (self.whole.offsets[first : self.stop] + senders)[exists]
+        self.whole.scores[:, edges] += found[:, exists].double() / len(self.whole.shares)

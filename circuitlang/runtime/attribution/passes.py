@@ -67,6 +67,16 @@ class Worth:
     y: Tensor
     mlp: Tensor
 
+    def of_all(self, times: int) -> Tensor:
+        """The sum over all ports and heads, [place, d_model]; `times` query heads share a key."""
+        folded = self.folded.view(PORTS, -1, *self.folded.shape[1:])
+        query, key, value = self.small
+        parts = [query, *(_grouped(one, times) for one in (key, value))]
+        weights = [folded[0], folded[1, ::times], folded[2, ::times]]
+        small = torch.cat([part.transpose(0, 1).flatten(1) for part in parts], 1)
+        total = small @ torch.cat([weight.flatten(0, 1) for weight in weights])
+        return total.addcmul_(self.weights.sum((0, 1))[:, None], self.y, value=-1)
+
     def add_heads_to(self, total: Tensor) -> None:
         """Adds to [port * head, place, d_model]."""
         ports, heads, places, width = self.small.shape
@@ -75,13 +85,64 @@ class Worth:
         total.addcmul_(self.weights.reshape(ports * heads, places, 1), self.y, value=-1)
 
 
+@dataclass(frozen=True)
+class Folded:
+    """A layer's projections, ungrouped: `weight` [port * head, d_head, d_model] with the norm's gain,
+    centred where the norm centres, and `constant` [port, head, d_head], what is read of no input."""
+
+    weight: Tensor
+    constant: Tensor | None
+
+
+class Projections:
+    """Folded projections of every layer; kept where `keep` says that there is room."""
+
+    def __init__(self, adapter: Adapter, *, keep: bool = False) -> None:
+        self.adapter, self.keep = adapter, keep
+        self._kept: dict[int, Folded] = {}
+
+    @property
+    def size(self) -> int:
+        """Numbers in those of all layers."""
+        adapter = self.adapter
+        return adapter.layers * PORTS * adapter.heads * adapter.d_head * adapter.d_model
+
+    def of(self, number: int) -> Folded:
+        found = self._kept.get(number) or self._folded(number)
+        if self.keep:
+            self._kept[number] = found
+        return found
+
+    def _folded(self, number: int) -> Folded:
+        block, times = self.adapter.blocks[number], self.adapter.heads // self.adapter.kv_heads
+        norm = normed(block.attention_norm, self.adapter.unembedding[:1])
+        ports = [(block.query, 1), (block.key, times), (block.value, times)]
+        weights = torch.stack([_repeated(port.weight, n) for port, n in ports])
+        constant = None
+        if norm.bias is not None:
+            constant = weights @ norm.bias
+        if block.query.bias is not None:
+            biases = [_repeated(port.bias, n) for port, n in ports if port.bias is not None]
+            own = torch.stack(biases)
+            constant = own if constant is None else constant + own
+        weights *= norm.gain
+        if norm.centred:
+            weights -= weights.mean(-1, keepdim=True)
+        return Folded(weights.flatten(0, 1), constant)
+
+
 class Pass:
     """A forward from what `input` writes. With `differentiable` the backward can follow."""
 
     def __init__(
-        self, adapter: Adapter, stream: Tensor, *, differentiable: bool, outputs: bool
+        self,
+        adapter: Adapter,
+        stream: Tensor,
+        *,
+        differentiable: bool,
+        projections: Projections,
     ) -> None:
-        self.adapter, self.differentiable = adapter, differentiable
+        self.adapter, self.projections = adapter, projections
         self.layers: list[Layer] = []
         self.outputs: list[Output] = []
         self.sums: list[Normed | None] = []
@@ -90,8 +151,7 @@ class Pass:
             self.sums.append(layer.sum)
             if differentiable:
                 self.layers.append(layer)
-            if outputs:
-                self.outputs.append(layer.output)
+            self.outputs.append(layer.output)
         self.last = stream
 
     def backward(self, score: Score, heads: frozenset[Node]) -> Iterator[Worth | Tensor]:
@@ -109,7 +169,8 @@ class Pass:
         yield gradient
         for number in reversed(range(self.adapter.layers)):
             layer = self.layers.pop()
-            worth, gradient = _backward(self.adapter, number, layer, gradient, of_patterns)
+            weights = self.projections.of(number)
+            worth, gradient = _backward(self.adapter, number, layer, gradient, of_patterns, weights)
             yield worth
 
 
@@ -189,6 +250,7 @@ def _backward(
     layer: Layer,
     gradient: Tensor,
     of_patterns: Mapping[Node, Tensor | None],
+    weights: Folded,
 ) -> tuple[Worth, Tensor]:
     """What the layer's receivers are worth, and the gradient before it from the one behind it."""
     block = adapter.blocks[number]
@@ -206,41 +268,39 @@ def _backward(
             of_pattern[:, head] = part
         outputs, cotangents = [*outputs, layer.pattern], [*cotangents, of_pattern]
     of_reads = torch.autograd.grad(outputs, layer.reads, cotangents)
-    worth = _worth(adapter, number, layer, of_reads, of_mlp)
-    flat = worth.small.permute(2, 0, 1, 3).flatten(1) @ worth.folded.flatten(0, 1)
-    of_norm = flat - worth.weights.sum((0, 1))[:, None] * worth.y
-    return worth, behind + of_norm.view_as(behind)
+    worth = _worth(number, layer, of_reads, of_mlp, weights)
+    return worth, behind + worth.of_all(adapter.heads // adapter.kv_heads).view_as(behind)
 
 
 def _worth(
-    adapter: Adapter, number: int, layer: Layer, of_reads: tuple[Tensor, ...], of_mlp: Tensor
+    number: int,
+    layer: Layer,
+    of_reads: tuple[Tensor, ...],
+    of_mlp: Tensor,
+    weights: Folded,
 ) -> Worth:
     """The norm's Jacobian is folded into the projections: with W'' the gain times W, centred where
     the norm centres, the gradient is small @ W'' - y * mean(y * (small @ W'')), small being scaled
     by 1 / s; and W'' y is what was read without what does not depend on y."""
-    norm, block = layer.norm, adapter.blocks[number]
-    times = adapter.heads // adapter.kv_heads
-    ports = [(block.query, 1), (block.key, times), (block.value, times)]
-    weights = torch.stack([_repeated(port.weight, n) for port, n in ports])
-    folded = weights * norm.gain
-    if norm.centred:
-        folded = folded - folded.mean(-1, keepdim=True)
+    norm = layer.norm
     shown = torch.stack([read.detach() for read in layer.reads])
-    if norm.bias is not None:
-        shown = shown - (weights @ norm.bias)[:, None, None]
-    if block.query.bias is not None:
-        biases = [_repeated(port.bias, n) for port, n in ports if port.bias is not None]
-        shown = shown - torch.stack(biases)[:, None, None]
-    small = torch.stack(of_reads) * norm.scale[..., None]
+    if weights.constant is not None:
+        shown -= weights.constant[:, None, None]
+    small = torch.stack(of_reads).mul_(norm.scale[..., None])
     inner = (small * shown).sum(-1) / norm.y.shape[-1]
     return Worth(
         number,
         small.flatten(1, 2).transpose(1, 2),
-        folded.flatten(0, 1),
+        weights.weight,
         inner.flatten(1, 2).transpose(1, 2),
         norm.y.flatten(0, 1),
         of_mlp.flatten(0, 1),
     )
+
+
+def _grouped(small: Tensor, times: int) -> Tensor:
+    """[head, place, d_head] added up over the query heads that share a key."""
+    return small if times == 1 else small.reshape(-1, times, *small.shape[1:]).sum(1)
 
 
 def _repeated(weight: Tensor, times: int) -> Tensor:
