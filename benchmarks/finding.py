@@ -74,7 +74,7 @@ def attribution(model: LoadedModel, name: str, prompts: int, repeats: int) -> li
 
             def scored(steps: int = steps) -> Any:
                 chosen = None if steps == 1 else steps
-                return attribute(model, drawn, LOGIT_DIFFERENCE, PATCH, steps=chosen, memory=MEMORY)
+                return attribute(model, drawn, LOGIT_DIFFERENCE, PATCH, steps=chosen)
 
             seconds = _timed(model, scored)
             times.append((seconds, seconds / steps / plain))

@@ -21,15 +21,17 @@ import torch
 
 from circuitlang import pipeline
 from circuitlang.compiler.pieces import Budget, Planner
-from circuitlang.language.graph.edges import NOTHING
+from circuitlang.language.graph.edges import END, NOTHING, Position
 from circuitlang.language.spec import Ablation, ModelReference, Run
 from circuitlang.runtime.adapters import Adapter, adapter_for
+from circuitlang.runtime.attribution import attribute
 from circuitlang.runtime.invariants import check_invariants
 from circuitlang.runtime.measure import measure
 from circuitlang.runtime.memory import is_out_of_memory
 from circuitlang.runtime.models import LoadedModel, load
 from circuitlang.runtime.planned import PlannedExecution
 from circuitlang.runtime.unavailable import ModelUnavailable
+from tests.runtime.test_attribution import DIFFERENCE, RESAMPLE
 from tests.runtime.test_constants import written
 from tests.runtime.test_donors import CLEAN, DONORS, drawn
 from tests.runtime.test_planned import (
@@ -417,3 +419,16 @@ def test_devices_that_models_do_not_run_on(tiny_folder, device):
     with pytest.raises(ModelUnavailable, match=f"models do not run on '{device}'") as caught:
         load(reference_to(tiny_folder("gpt2")), Path(), device, nothing)
     assert caught.value.help == "--device cpu"
+
+
+@gpu
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("steps", [None, 3])
+def test_attribution_on_the_gpu_is_the_cpus(tiny, on_gpu, family, steps):
+    prompts = prompt_set([7, 9, 7, 7])
+    places = (Position("A"), Position(END))
+    expected, found = (
+        attribute(model, prompts, DIFFERENCE, RESAMPLE, steps=steps, places=places).scores
+        for model in (tiny(family, "float64"), on_gpu(family, "float64"))
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-9 * np.abs(expected).max(), rtol=0)
