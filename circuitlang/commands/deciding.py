@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -140,35 +140,41 @@ def plan(
 
 
 def schema(
-    of_plan: Annotated[bool, typer.Option("--plan", help="of what `plan --json` prints")] = False,
-    of_diff: Annotated[bool, typer.Option("--diff", help="of what `diff --json` prints")] = False,
-    of_verify: Annotated[
-        bool, typer.Option("--verify", help="of what `verify --json` prints")
-    ] = False,
-    of_effects: Annotated[
-        bool, typer.Option("--effects", help="of what `effects --json` prints")
-    ] = False,
-    of_curve: Annotated[
-        bool, typer.Option("--curve", help="of what `curve --json` prints")
-    ] = False,
-    of_lens: Annotated[bool, typer.Option("--lens", help="of what `lens --json` prints")] = False,
+    command: Annotated[
+        Literal[
+            "check",
+            "plan",
+            "diff",
+            "verify",
+            "effects",
+            "attribute",
+            "discover",
+            "curve",
+            "lens",
+        ],
+        typer.Argument(help="the command that prints it"),
+    ] = "check",
 ) -> None:
-    """Print the JSON Schema of `check --json`."""
+    """Print the JSON Schema of what a command prints with --json."""
+    from circuitlang.report.attribution import AttributionDocument
     from circuitlang.report.curve import CurveDocument
     from circuitlang.report.diff.document import DiffDocument
-    from circuitlang.report.document import CheckDocument
+    from circuitlang.report.discovery import DiscoveryDocument
+    from circuitlang.report.document import CheckDocument, Form
     from circuitlang.report.effects import EffectsDocument
     from circuitlang.report.lens import LensDocument
     from circuitlang.report.plan import PlanDocument
     from circuitlang.report.verification import VerificationDocument
 
-    asked = (
-        (of_diff, DiffDocument),
-        (of_plan, PlanDocument),
-        (of_verify, VerificationDocument),
-        (of_effects, EffectsDocument),
-        (of_curve, CurveDocument),
-        (of_lens, LensDocument),
-    )
-    document = next((form for is_asked, form in asked if is_asked), CheckDocument)
-    print(json.dumps(document.model_json_schema(mode="serialization"), indent=2))
+    printed: dict[str, type[Form]] = {
+        "check": CheckDocument,
+        "plan": PlanDocument,
+        "diff": DiffDocument,
+        "verify": VerificationDocument,
+        "effects": EffectsDocument,
+        "attribute": AttributionDocument,
+        "discover": DiscoveryDocument,
+        "curve": CurveDocument,
+        "lens": LensDocument,
+    }
+    print(json.dumps(printed[command].model_json_schema(mode="serialization"), indent=2))

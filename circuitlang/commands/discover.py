@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,11 +18,13 @@ from circuitlang.commands.printing import (
     progress,
     stdout,
 )
-from circuitlang.commands.targets import write_target
+from circuitlang.commands.targets import STDOUT, is_read, is_writable, refuse, write_target
 
 if TYPE_CHECKING:
     from circuitlang.discovery.experiment import Context
     from circuitlang.front import Options
+
+ELSEWHERE = "name another file with -o"
 
 
 class Method(StrEnum):
@@ -87,6 +91,11 @@ def discover(
     if threshold == 0:
         raise typer.BadParameter("a threshold of 0 keeps every edge; give one above it")
     target = output or Path(file.parent, f"{file.stem}_found.circ")
+    if target == STDOUT and as_json:
+        refuse(target, "stdout has the JSON", "CL793", ELSEWHERE)
+        raise typer.Exit(2)
+    if file.exists() and not is_writable(target, file, "CL793", ELSEWHERE):
+        raise typer.Exit(2)
     question = Question(
         method.value, faithfulness, order.value, steps, threshold, change.value, among
     )
@@ -95,22 +104,25 @@ def discover(
     print_diagnostics_of(finished(front.found))
     if found is None:
         raise typer.Exit(2)
-    elsewhere = "name another file with -o"
-    if found.circuit is not None and not _write_edges(found.circuit, target, file):
-        raise typer.Exit(2)
-    if not write_target(target, found.text, file, "CL793", elsewhere):
-        raise typer.Exit(2)
+    with redirect_stdout(sys.stderr if as_json else sys.stdout):
+        if found.circuit is not None and not _write_edges(found.circuit, target, file):
+            raise typer.Exit(2)
+        if not write_target(target, found.text, file, "CL793", ELSEWHERE):
+            raise typer.Exit(2)
     if as_json:
         print_json([found.document])
-    else:
+    elif target != STDOUT:
         from circuitlang.report.discovery import print_discovery
 
         print_discovery(found.document, stdout())
 
 
 def _write_edges(content: dict[str, object], target: Path, spec: Path) -> bool:
+    """Beside the new spec, over nothing but the edges of the spec that this one replaces."""
     import json
 
     edges = target.with_suffix(".json")
-    text = json.dumps(content) + "\n"
-    return write_target(edges, text, spec, "CL793", "name another file with -o")
+    if edges.exists() and not (target.exists() and is_read(edges, target)):
+        reason = f"it exists, and no `{target.name}` reads its edges from it"
+        return refuse(edges, reason, "CL793", ELSEWHERE)
+    return write_target(edges, json.dumps(content) + "\n", spec, "CL793", ELSEWHERE)

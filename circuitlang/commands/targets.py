@@ -16,34 +16,48 @@ def write_target(target: Path, text: str, spec: Path, code: str, help: str) -> b
     if target == STDOUT:
         print(text, end="")
         return True
+    if not is_writable(target, spec, code, help):
+        return False
     try:
-        reason = _obstacle(target, spec)
-        if reason is None:
-            replace_file(target, text)
+        replace_file(target, text)
+    except OSError as problem:
+        return refuse(target, problem.strerror or str(problem), code, help)
+    print(f"wrote {target}")
+    return True
+
+
+def is_writable(target: Path, spec: Path, code: str, help: str) -> bool:
+    """Whether something may be written there, as far as can be told beforehand; else an error."""
+    try:
+        reason = None if target == STDOUT else _obstacle(target, spec)
     except (OSError, RuntimeError, ValueError) as problem:  # a link to itself is a RuntimeError
         reason = getattr(problem, "strerror", None) or str(problem)
-    if reason is None:
-        print(f"wrote {target}")
-        return True
+    return reason is None or refuse(target, reason, code, help)
+
+
+def refuse(target: Path, reason: str, code: str, help: str) -> bool:
+    """Says that it cannot be written; False."""
     from circuitlang.language.diagnostics import Diagnostic
 
     print_diagnostics_of([Diagnostic(code, f"`{target}` cannot be written: {reason}.", None, help)])
     return False
 
 
-def _is_read(target: Path, spec: Path) -> bool:
-    """Whether it is the spec's lock, or a file that the spec is read with."""
+def is_read(target: Path, spec: Path) -> bool:
+    """Whether it is a file that the spec is read with."""
     from circuitlang.front import resolve_file
-    from circuitlang.lockfile.form import lock_path
 
-    needed = (lock_path(spec), *resolve_file(spec).diagnostics.read)
-    return any(path.exists() and target.samefile(path) for path in needed)
+    return any(p.exists() and target.samefile(p) for p in resolve_file(spec).diagnostics.read)
 
 
 def _obstacle(target: Path, spec: Path) -> str | None:
+    from circuitlang.lockfile.form import lock_path
+
     if target.exists() and target.samefile(spec):
         return "it is the spec itself"
-    if target.is_file() and _is_read(target, spec):
+    lock = lock_path(spec)
+    is_lock = lock.exists() and target.exists() and target.samefile(lock)
+    if target.is_file() and (is_lock or is_read(target, spec)):
         return "the spec needs it"
     if target.is_dir():
         return "it is a folder"

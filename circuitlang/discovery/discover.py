@@ -17,17 +17,18 @@ from circuitlang.discovery.acdc import acdc
 from circuitlang.discovery.attribution import STEPS, attributed_at
 from circuitlang.discovery.experiment import Context, Experiment, experiment
 from circuitlang.discovery.hypothesis import (
-    CIRCUIT,
     MOST_LISTED,
     Hypothesis,
     asked,
+    hypothesis,
     numbers,
     propose,
     spec_text,
+    with_signs,
 )
 from circuitlang.discovery.path import walk
 from circuitlang.discovery.pruning import pruned
-from circuitlang.discovery.roles import labels_of, names, roles
+from circuitlang.discovery.roles import labels_of, roles
 from circuitlang.discovery.scores import Scores
 from circuitlang.discovery.selection import say_no_effect, select
 from circuitlang.front import Front, Options, Progress
@@ -46,9 +47,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from circuitlang.discovery.hypothesis import Claim, Measured
+    from circuitlang.discovery.roles import Role
 
 METHODS = ("attribution", "acdc", "path")
 MOST_DECIDED = 2000
+STDOUT = Path("-")
 ORDERS = {
     "size": "edges by absolute score",
     "score": "edges by score",
@@ -102,7 +105,8 @@ def discover(
 ) -> tuple[Front, Discovery | None]:
     """Searches for a circuit and words a hypothesis; None with errors in the front.
 
-    `target` is where the spec will stand: what it names is looked for from there.
+    `target` is where the spec will stand, what it names is looked for from there, or `-`: then it is
+    to be printed, and lists its edges however many they are.
     """
     searched = replace(
         options, split="search", models={} if options.models is None else options.models
@@ -138,7 +142,8 @@ class _Search:
 
     def found(self) -> Discovery | None:
         diagnostics = self.made.front.diagnostics
-        if not self._has_effect():
+        self._check(spec_text(self.made, self._hypothesis(1), ()))
+        if diagnostics.has_errors or not self._has_effect():
             return None
         circuit = getattr(self, f"_{self.question.method}")()
         if circuit is None or diagnostics.has_errors:
@@ -246,30 +251,34 @@ class _Search:
             self._score_if_possible()
         self.progress.stage("looking at what the circuit's heads attend to")
         found = roles(made, circuit.mask, self.labels, self.by_place)
-        large = circuit.mask.bit_count() > MOST_LISTED
-        hypothesis = Hypothesis(
-            spec_name(self.target.stem),
-            circuit.mask,
-            found,
-            self._told(circuit),
-            f"{self.target.stem}.json" if large else None,
-        )
-        expressions = asked(made, hypothesis)
-        draft = spec_text(made, replace(hypothesis, circuit_file=None), ())
+        listed = self._hypothesis(circuit.mask, found, self._told(circuit))
         problems, measured = numbers(
-            draft, self.target.parent, expressions, self.options, self.progress
+            spec_text(made, listed, ()),
+            self.target.parent,
+            asked(listed),
+            self.options,
+            self.progress,
         )
         if measured is None:
             self._not_sound(problems.diagnostics)
             return None
-        claims = propose(made, hypothesis, measured)
-        text = spec_text(made, hypothesis, claims)
+        worded, measured = with_signs(made, listed, measured)
+        large = circuit.mask.bit_count() > MOST_LISTED and self.target != STDOUT
+        if large:
+            worded = replace(worded, circuit_file=f"{self.target.stem}.json")
+        claims = propose(made, worded, measured)
+        text = spec_text(made, worded, claims)
         if not large:
             self._check(text)
         if front.diagnostics.has_errors:
             return None
         content = self._circuit_file(circuit.mask) if large else None
-        return Discovery(text, content, self._document(circuit, hypothesis, claims, measured))
+        return Discovery(text, content, self._document(circuit, worded, claims, measured))
+
+    def _hypothesis(
+        self, mask: int, found: Sequence[Role] = (), told: Sequence[str] = ()
+    ) -> Hypothesis:
+        return hypothesis(self.made, spec_name(self.target.stem), mask, found, told)
 
     def _score_if_possible(self) -> None:
         from circuitlang.runtime.attribution import check_differentiable
@@ -331,25 +340,24 @@ class _Search:
     def _document(
         self,
         circuit: _Circuit,
-        hypothesis: Hypothesis,
+        worded: Hypothesis,
         claims: Sequence[Claim],
         measured: Mapping[str, Measured],
     ) -> DiscoveryDocument:
         made = self.made
         assert made.front.resolved is not None
         spec = made.front.resolved.spec
-        groups = names(hypothesis.roles, made.graph.shape.layers)
         return DiscoveryDocument(
             tool=versions(),
             file=str(self.path),
             spec=spec.name,
             version=spec.version,
             target=str(self.target),
-            told=hypothesis.told,
+            told=worded.told,
             prompts=len(made.prompts.prompts),
             edges=tuple(map(str, made.graph.edges(circuit.mask))),
             graph_edges=made.graph.size,
-            faithfulness=measured[f"faithfulness({CIRCUIT})"].value,
+            faithfulness=measured[asked(worded)[0]].value,
             probes=circuit.probes,
             roles=tuple(
                 RoleForm(
@@ -359,7 +367,7 @@ class _Search:
                     looks_at=role.looks_at,
                     supports=role.supports,
                 )
-                for name, role in zip(groups, hypothesis.roles, strict=True)
+                for name, role in zip(worded.groups, worded.roles, strict=True)
             ),
             claims={claim.name: claim.formula for claim in claims},
             seconds=0.0,

@@ -8,14 +8,18 @@ the searched half, with so much room that sampling error alone should seldom cro
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import ROUND_FLOOR, Decimal
+from itertools import count
 from pathlib import Path
 
 from circuitlang.discovery.experiment import Experiment
 from circuitlang.discovery.roles import Role, names
 from circuitlang.front import Front, Options, Progress, draw_prompts, resolve_source
 from circuitlang.language.diagnostics import Diagnostics
+from circuitlang.language.formulas.check_names import words_of_task
 from circuitlang.language.graph.architecture import Architecture, Node, bits
 from circuitlang.language.imports import Definition, names_in, qualified, reached
 from circuitlang.language.resolve import Resolved, resolve_expression
@@ -28,12 +32,13 @@ from circuitlang.measurement.measuring import measured_front
 
 MOST_LISTED = 80
 MOST_CLAIMED = 8
-ROOM = 2.5
+ROOM, LEAST_ROOM = 2.5, 0.02
 ROUNDED = 0.9
 LEAST_ATTENTION = 0.1
 MOST_PROMPTS = 0.75
 TAIL = 0.05
 CIRCUIT = "found"
+_EMPTY_LINE = re.compile(r"\n[ \t\r]*(?=\n)")
 
 
 @dataclass(frozen=True)
@@ -43,31 +48,81 @@ class Measured:
     value: float
     half: float
 
-    def above(self) -> float | None:
-        """What it exceeds with room, in plain numbers; None where that is not above 0."""
-        room = _floor(self.value - ROOM * self.half)
-        return room if room > 0 else None
+    @property
+    def room(self) -> float:
+        return max(ROOM * self.half, LEAST_ROOM)
+
+    def above(self) -> Decimal | None:
+        """What it exceeds with room; None where that is not above 0."""
+        found = _floor(self.value - self.room)
+        return found if found > 0 else None
 
 
-def _floor(number: float) -> float:
-    """Down to one significant digit, or to a multiple of 0.05 from 0.1 on."""
-    if not math.isfinite(number) or number == 0:
-        return 0.0
-    step = 0.05 if abs(number) >= 0.1 else 10.0 ** math.floor(math.log10(abs(number)))
-    if abs(number) >= 10:
-        step = 10.0 ** (math.floor(math.log10(abs(number))) - 1)
-    return round(math.floor(number / step + 1e-9) * step, 10)
+def _floor(number: float) -> Decimal:
+    """Down to a multiple of 0.05, of 0.01 below 0.1, of 1 from 10 on."""
+    exact = Decimal(repr(number))
+    if not exact.is_finite():
+        return exact
+    size = abs(exact)
+    step = "1" if size >= 10 else "0.05" if size >= Decimal("0.1") else "0.01"
+    return (exact / Decimal(step)).to_integral_value(ROUND_FLOOR) * Decimal(step)
+
+
+def _plain(number: Decimal) -> str:
+    """Its digits, without an exponent."""
+    return f"{number.normalize():f}"
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """What is to be written: `told` are the lines that say how it was found."""
+    """What is to be written: `told` are the lines that say how it was found.
+
+    `circuit` and `groups` are the names of the circuit and of each role.
+    """
 
     name: str
     mask: int
     roles: tuple[Role, ...]
     told: tuple[str, ...]
+    circuit: str
+    groups: tuple[str, ...]
     circuit_file: str | None = None
+
+    @property
+    def drops(self) -> tuple[str, ...]:
+        """For each role, how much of the effect the circuit loses without it."""
+        return tuple(f"drop({self.circuit}, {group}) / effect" for group in self.groups)
+
+
+def hypothesis(
+    experiment: Experiment,
+    name: str,
+    mask: int,
+    found: Sequence[Role],
+    told: Sequence[str],
+    circuit_file: str | None = None,
+) -> Hypothesis:
+    """With names that nothing else in the new spec has."""
+    taken = set(_words(experiment))
+    circuit = next(c for c in _numbered(CIRCUIT) if c not in taken)
+    groups = names(found, experiment.graph.shape.layers, {*taken, circuit})
+    return Hypothesis(name, mask, tuple(found), tuple(told), circuit, groups, circuit_file)
+
+
+def with_signs(
+    experiment: Experiment, made: Hypothesis, measured: Mapping[str, Measured]
+) -> tuple[Hypothesis, dict[str, Measured]]:
+    """Roles with the sign of what the circuit loses without them, where that can be told from 0.
+
+    The numbers come back by the expressions that the new names make.
+    """
+    drops = [measured[drop] for drop in made.drops]
+    signed = [
+        replace(role, supports=drop.value > 0) if abs(drop.value) > drop.half else role
+        for role, drop in zip(made.roles, drops, strict=True)
+    ]
+    named = hypothesis(experiment, made.name, made.mask, signed, made.told, made.circuit_file)
+    return named, {**measured, **dict(zip(named.drops, drops, strict=True))}
 
 
 # ---------------------------------------------------------------- definitions
@@ -76,38 +131,44 @@ class Hypothesis:
 def definitions(experiment: Experiment) -> str:
     """The searched spec's definitions that claims there need, with the task's other half.
 
-    Raises `Reject` where they are not all in the spec itself.
+    A comment goes with the statement that it stands over or beside. Raises `Reject` where they are
+    not all in the spec itself.
     """
     resolved = experiment.front.resolved
     assert resolved is not None
-    kept, text, before = _kept(experiment, resolved), "", 0
-    for s in resolved.file.statements:
+    kept, text, lines = _kept(experiment, resolved), "", resolved.source.text
+    statements = resolved.file.statements
+    starts = [s.span.start for s in statements]
+    for before, s, after in zip(
+        [0, *(s.span.end for s in statements)], statements, [*starts[1:], len(lines)], strict=False
+    ):
         if s in kept:
-            text += _gap(resolved.source.text[before : s.span.start], first=not text)
+            text += _over(lines[before : s.span.start], first=not text)
             text += _written(s, experiment.drawn.task)
-        before = s.span.end
+            beside = lines[s.span.end : after].partition("\n")[0].rstrip()
+            text += beside if beside.lstrip().startswith("#") else ""
     return f"{text}\n\n{_default(experiment, resolved)}"
 
 
-def _gap(text: str, *, first: bool) -> str:
-    """What stands between a statement and the one before it: its own comments, if they adjoin it."""
-    comments = text.rpartition("\n\n")[2].lstrip("\n")
+def _over(gap: str, *, first: bool) -> str:
+    """Of what stands between a statement and the one before it, the comments that adjoin it."""
+    _, newline, over = gap.partition("\n")
+    comments = _EMPTY_LINE.split(newline + over)[-1].lstrip("\n")
     if first:
         return comments
-    blank = "\n\n" if "\n\n" in text or "#" in text else "\n"
-    return blank + comments
+    return ("\n\n" if _EMPTY_LINE.search(gap) else "\n") + comments
 
 
 def _written(s: syntax.Statement, task: str) -> str:
     text = s.span.text
     if not isinstance(s, syntax.Task) or s.name != task:
         return text
-    splits = [i for i in s.items if isinstance(i, syntax.Setting) and i.name == "split"]
-    for split in splits:
-        start = split.span.start - s.span.start
-        text = text[:start] + text[start + len(split.span.text) :]
+    for item in s.items:
+        if isinstance(item, syntax.Setting) and item.name == "split":
+            start, end = item.span.start - s.span.start, item.span.end - s.span.start
+            return f"{text[:start]}split decide{text[end:]}"
     head, brace, _ = text.rpartition("}")
-    return f"{head}  # Prompts that had no part in finding the circuit.\n  split decide\n{brace}"
+    return f"{head.rstrip()}\n  # Prompts that had no part in finding the circuit.\n  split decide\n{brace}"
 
 
 def _kept(experiment: Experiment, resolved: Resolved) -> list[syntax.Statement]:
@@ -223,21 +284,20 @@ class Claim:
 def spec_text(experiment: Experiment, hypothesis: Hypothesis, claims: Sequence[Claim]) -> str:
     """The formatted text of the new spec."""
     graph = experiment.graph
-    groups = names(hypothesis.roles, graph.shape.layers, _words(experiment))
     lines = [*(f"# {line}".rstrip() for line in hypothesis.told), f'spec {hypothesis.name} "0.1.0"']
     lines += ["", definitions(experiment), ""]
     if hypothesis.roles:
         lines.append(
             "# Proposed by where nodes act, what they look at, and their sign; name them better."
         )
-    for name, role in zip(groups, hypothesis.roles, strict=True):
+    for name, role in zip(hypothesis.groups, hypothesis.roles, strict=True):
         lines.append(f"group {name} = {nodes_text(role.nodes)}")
     lines.append("")
     if hypothesis.circuit_file is not None:
-        lines.append(f'circuit {CIRCUIT} = edges_from("{hypothesis.circuit_file}")')
+        lines.append(f'circuit {hypothesis.circuit} = edges_from("{hypothesis.circuit_file}")')
     else:
         inner = (f"  {line}" for line in circuit_lines(graph, hypothesis.mask))
-        lines.append("\n".join((f"circuit {CIRCUIT} {{", *inner, "}")))
+        lines.append("\n".join((f"circuit {hypothesis.circuit} {{", *inner, "}")))
     if claims:
         lines += [
             "",
@@ -245,80 +305,92 @@ def spec_text(experiment: Experiment, hypothesis: Hypothesis, claims: Sequence[C
         ]
     for claim in claims:
         lines += [f"# {claim.because}", f"claim {claim.name}: {claim.formula}"]
-    lines += ["", f"report share_of_edges: size({CIRCUIT}) / size(M)"]
-    lines.append(f"report far_from_the_model: kl_from_model({CIRCUIT})")
+    circuit = hypothesis.circuit
+    lines += ["", f"report share_of_edges: size({circuit}) / size(M)"]
+    lines.append(f"report far_from_the_model: kl_from_model({circuit})")
+    if hypothesis.groups:
+        share = f"drop({circuit}, K) / effect for K in groups({circuit})"
+        lines.append(f"report share_of_each_group: [{share}]")
     text = "\n".join(lines) + "\n"
     return format_text(Source(hypothesis.name, text, Path()), Diagnostics()) or text
 
 
 def _words(experiment: Experiment) -> Iterator[str]:
-    """Names that the new spec uses already."""
+    """Names that the new spec has besides its own, and those of the language."""
     resolved = experiment.front.resolved
     assert resolved is not None
-    yield CIRCUIT
-    for s in resolved.file.statements:
+    yield from ("heads", "mlps")
+    for s in _kept(experiment, resolved):
         if isinstance(s, Definition | syntax.Import) and s.name is not None:
             yield s.name
-    yield from resolved.tasks[experiment.drawn.task].some_labels
+        if isinstance(s, syntax.Task):
+            yield from words_of_task(s)
 
 
 def propose(
     experiment: Experiment, hypothesis: Hypothesis, measured: Mapping[str, Measured]
 ) -> tuple[Claim, ...]:
     """Claims with thresholds from what was measured, by expression, on the searched half."""
-    groups = names(hypothesis.roles, experiment.graph.shape.layers, _words(experiment))
+    circuit, lower = hypothesis.circuit, experiment.metric.lower_is_better
     found: list[Claim] = []
-    faithful = measured[f"faithfulness({CIRCUIT})"]
-    low, high = (faithful.value + side * ROOM * faithful.half for side in (-1, 1))
-    if low > 0:
-        formula = f"faithfulness({CIRCUIT}) in {_floor(low):g}..{-_floor(-high):g}"
-        found.append(Claim("faithful", formula, f"on the searched half: {faithful.value:.2f}"))
-    necessary = measured[f"necessity({CIRCUIT})"]
+    faithful, necessary = (measured[one] for one in asked(hypothesis)[:2])
+    because = f"on the searched half: {faithful.value:.2f}"
+    if (least := faithful.above()) is not None:
+        most = -_floor(-(faithful.value + faithful.room))
+        formula = f"faithfulness({circuit}) in {_plain(least)}..{_plain(most)}"
+        found.append(Claim("faithful", formula, because))
     if (least := necessary.above()) is not None:
-        formula = f"necessity({CIRCUIT}) >= {least:g}"
-        found.append(Claim("necessary", formula, f"on the searched half: {necessary.value:.2f}"))
-    drops = {name: measured[_drop(name)] for name in groups}
+        because = f"on the searched half: {necessary.value:.2f}"
+        found.append(Claim("necessary", f"necessity({circuit}) >= {_plain(least)}", because))
+    drops = {
+        name: measured[one] for name, one in zip(hypothesis.groups, hypothesis.drops, strict=True)
+    }
     by_size = sorted(drops, key=lambda name: -abs(drops[name].value))[:MOST_CLAIMED]
-    for name, role in zip(groups, hypothesis.roles, strict=True):
+    for name, role in zip(hypothesis.groups, hypothesis.roles, strict=True):
         if name in by_size:
-            found += _matters(name, drops[name])
+            found += _matters(circuit, name, drops[name], lower_is_better=lower)
         if role.looks_at is not None and role.attention:
             found += _looks(name, role)
     return tuple(found)
 
 
-def _drop(name: str) -> str:
-    return f"drop({CIRCUIT}, {name}) / effect"
-
-
-def _matters(name: str, share: Measured) -> Iterator[Claim]:
+def _matters(circuit: str, name: str, share: Measured, *, lower_is_better: bool) -> Iterator[Claim]:
+    """That a group's drop is a share of the effect, which is below 0 where lower is better."""
     sign = 1 if share.value >= 0 else -1
-    least = replace(share, value=sign * share.value).above()
+    least = replace(share, value=abs(share.value)).above()
     if least is None:
         return
-    compared = f">= {100 * least:g}%" if sign > 0 else f"<= -{100 * least:g}%"
-    formula = f"drop({CIRCUIT}, {name}) {compared} * effect"
-    label = "matters" if sign > 0 else "works_against"
-    yield Claim(
-        f"{name}_{label}", formula, f"on the searched half: {100 * share.value:.0f}% of the effect"
-    )
+    relation = ">=" if (sign > 0) != lower_is_better else "<="
+    formula = f"drop({circuit}, {name}) {relation} {_percent(sign * least)} * effect"
+    because = f"on the searched half: {100 * share.value:.0f}% of the effect"
+    yield Claim(f"{name}_matters", formula, because)
+
+
+def _percent(share: Decimal) -> str:
+    return f"{_plain(100 * share)}%"
 
 
 def _looks(name: str, role: Role) -> Iterator[Claim]:
     """That on most prompts every head pays about as much attention as on nine of ten here."""
-    least = _floor(ROUNDED * min(role.attention.values()))
+    lowest = min(role.attention.values())
+    least = _floor(ROUNDED * lowest)
     if least < LEAST_ATTENTION:
         return
-    each = f"attends(h, {role.at}, {role.looks_at} on x) >= {100 * least:g}%"
-    formula = f"forall h in {name}: share({each} for x in examples) >= {100 * MOST_PROMPTS:g}%"
-    because = f"on the searched half, at least {100 * min(role.attention.values()):.0f}% on nine prompts of ten"
+    each = f"attends(h, {role.at}, {role.looks_at} on x) >= {_percent(least)}"
+    formula = f"forall h in {name}: share({each} for x in examples) >= {MOST_PROMPTS:.0%}"
+    because = f"on the searched half, at least {lowest:.0%} on nine prompts of ten"
     yield Claim(f"{name}_look", formula, because)
 
 
-def asked(experiment: Experiment, hypothesis: Hypothesis) -> list[str]:
+def asked(hypothesis: Hypothesis) -> tuple[str, ...]:
     """The expressions whose numbers claims are made of."""
-    groups = names(hypothesis.roles, experiment.graph.shape.layers, _words(experiment))
-    return [f"faithfulness({CIRCUIT})", f"necessity({CIRCUIT})", *map(_drop, groups)]
+    circuit = hypothesis.circuit
+    return f"faithfulness({circuit})", f"necessity({circuit})", *hypothesis.drops
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    yield from (f"{name}_{number}" for number in count(2))
 
 
 def numbers(

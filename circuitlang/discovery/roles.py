@@ -71,6 +71,7 @@ def roles(
     told apart by layer alone.
     """
     nodes = _nodes(experiment.graph, circuit)
+    sign = -1 if experiment.metric.lower_is_better else 1
     worth = _worth(experiment.graph, circuit, by_place) if by_place is not None else {}
     acting = {node: _label(worth.get(node), labels) for node in nodes}
     heads = [node for node in nodes if node.kind == "head" and acting[node] is not None]
@@ -86,7 +87,7 @@ def roles(
                 target = best
                 attention[node] = float(sorted(looks[node][best])[len(looks[node][best]) // 10])
         total = float(worth[node].sum()) if node in worth else 1.0
-        keys[node] = acting[node], target, total >= 0
+        keys[node] = acting[node], target, sign * total >= 0
         found.setdefault((node.kind, *keys[node]), []).append(node)
     made = []
     for members in found.values():
@@ -161,10 +162,11 @@ def third(node: Node, layers: int) -> int:
 def names(found: Sequence[Role], layers: int, taken: Iterable[str] = ()) -> tuple[str, ...]:
     """A name for each role: its own, with the third where several have it, counted if need be."""
     shared = [role.name for role in found]
+    taken = frozenset(taken)
     used, made = set(taken), []
     for role in found:
         name = role.name
-        if shared.count(name) > 1:
+        if shared.count(name) > 1 or name in taken:
             name = f"{THIRDS[third(role.nodes[0], layers)]}_{name}"
         number, base = 2, name
         while name in used:
