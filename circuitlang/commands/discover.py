@@ -34,8 +34,8 @@ class Method(StrEnum):
 
 
 class Order(StrEnum):
-    size = "size"
     score = "score"
+    size = "size"
     greedy = "greedy"
 
 
@@ -58,8 +58,8 @@ def discover(
     ] = 0.8,
     order: Annotated[
         Order,
-        typer.Option(help="for attribution: by absolute score, by score, or grown from the logits"),
-    ] = Order.size,
+        typer.Option(help="for attribution: by score, by its size, or grown from the logits"),
+    ] = Order.score,
     steps: Annotated[int, typer.Option(min=1, max=1000, help="for attribution: of EAP-IG")] = 5,
     threshold: Annotated[
         float | None,

@@ -70,7 +70,7 @@ class Question:
 
     method: str = "attribution"
     faithfulness: float = 0.8
-    how: str = "size"
+    how: str = "score"
     steps: int = STEPS
     threshold: float | None = None
     by: str = "kl"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 LOOKS = 0.3
+MOST_ROLES = 12
 THIRDS = ("early", "middle", "late")
 
 
@@ -28,13 +29,15 @@ THIRDS = ("early", "middle", "late")
 class Role:
     """Nodes that do alike. `at` is the label where they act and `looks_at` the one that their heads
     attend to from there, None where that is at no label or spread; `attention` is what each head
-    pays it on nine prompts of ten. `supports` says whether what they write helps the metric."""
+    pays it on nine prompts of ten. `supports` says whether what they write helps the metric. A role
+    that is `rest` has nodes of many roles, each worth little."""
 
     nodes: tuple[Node, ...]
     at: str | None
     looks_at: str | None
     supports: bool
     attention: Mapping[Node, float]
+    rest: bool = False
 
     @property
     def name(self) -> str:
@@ -42,6 +45,8 @@ class Role:
         kind = "heads" if self.nodes[0].kind == "head" else "mlps"
         where = f"_at_{self.at}" if self.at else ""
         target = f"_to_{self.looks_at}" if self.looks_at else ""
+        if self.rest:
+            return f"other_{kind}"
         against = "" if self.supports else "_against"
         return f"{kind}{where}{target}{against}"
 
@@ -95,7 +100,24 @@ def roles(
             at, target, supports = keys[part[0]]
             seen = {n: attention[n] for n in part if n in attention}
             made.append(Role(tuple(part), at, target, supports, seen))
-    return tuple(sorted(made, key=lambda role: (role.nodes[0].layer, role.nodes[0].head)))
+    kept = _few(made, {node: abs(float(column.sum())) for node, column in worth.items()})
+    return tuple(sorted(kept, key=lambda role: (role.nodes[0].layer, role.nodes[0].head)))
+
+
+def _few(found: Sequence[Role], worth: Mapping[Node, float]) -> list[Role]:
+    """The `MOST_ROLES` roles that are worth most, and the nodes of all others by kind."""
+    if len(found) <= MOST_ROLES + 1:
+        return list(found)
+    by_worth = sorted(found, key=lambda role: -sum(worth.get(n, 0.0) for n in role.nodes))
+    kept, rest = by_worth[:MOST_ROLES], by_worth[MOST_ROLES:]
+    for kind in ("head", "mlp"):
+        nodes = sorted(
+            (n for role in rest for n in role.nodes if n.kind == kind),
+            key=lambda node: (node.layer, node.head),
+        )
+        if nodes:
+            kept.append(Role(tuple(nodes), None, None, True, {}, rest=True))
+    return kept
 
 
 def _nodes(graph: Architecture, circuit: int) -> list[Node]:

@@ -21,7 +21,7 @@ from circuitlang.language.graph.edges import uniform
 if TYPE_CHECKING:
     from circuitlang.language.spec import Run
 
-HOW = ("size", "score", "greedy")
+HOW = ("score", "size", "greedy")
 PER_ROUND = 8
 
 
@@ -64,7 +64,7 @@ class Selection:
 
 
 def select(
-    experiment: Experiment, scores: Scores, faithfulness: float = 0.9, how: str = "size"
+    experiment: Experiment, scores: Scores, faithfulness: float = 0.9, how: str = "score"
 ) -> Selection | None:
     """The fewest edges of the order `how` whose circuit reaches the faithfulness.
 
