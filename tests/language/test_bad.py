@@ -67,6 +67,15 @@ ELSEWHERE = {
     "CL775": ("a figure in place of the scores", "test_curve.py"),
     "CL761": ("a lens of a task without an answer", "test_lens.py"),
     "CL762": ("a lens at a position that is not there", "test_lens.py"),
+    "CL781": ("a threshold that keeps nothing", "test_discover.py"),
+    "CL783": ("a faithfulness out of reach", "test_discover.py"),
+    "CL784": ("a metric that compares a thing with itself", "test_discover.py"),
+    "CL785": ("a metric with the wrong sign", "test_discover.py"),
+    "CL791": ("attribution of a rank", "test_attribute.py"),
+    "CL792": ("a gradient that is zero", "test_attribute.py"),
+    "CL793": ("a found spec in a folder that is not there", "test_discover.py"),
+    "CL794": ("a search on an imported task", "test_discover.py"),
+    "CL795": ("edges that are not decided on", "test_discover.py"),
     "CL901": ("a defect of the tool itself", "test_explain.py"),
 }
 # Found after the language's own stages; the sentence itself says what to do.
