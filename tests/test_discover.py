@@ -284,7 +284,7 @@ def test_names_that_are_taken(tmp_path):
     assert {role["name"] for role in json.loads(out)["roles"]} == groups
 
 
-def test_labels_of_several_tokens(tmp_path):
+def test_a_label_in_lower_case(tmp_path):
     text = small("default by logit_diff under patch over prompts").replace(
         '{B} likes {Y}. {A:A2} likes"', '{B} likes {Y}. {A:lower} likes"'
     )
