@@ -124,6 +124,8 @@ def test_perfect_scores_agree_perfectly(toy):
         (("--by", "rank(answer)"), "CL791", "a rank changes in steps"),
         (("--by", "indicator(argmax in answer)"), "CL791", "an indicator is 0 or 1"),
         (("--by", "kl(M)", "--method", "eap"), "CL792", "take `--method eap-ig`"),
+        (("--free", "any"), "CL784", "declare fewer nodes free"),
+        (("--by", "rank(answer) - rank(foil)"), "CL791", "a rank changes in steps"),
         (("--positions", "A1,EMD"), "CL504", "END"),
         (("--under", "swop"), "CL101", "swop"),
         (("-o", "scores.txt"), "CL105", "scores.txt"),

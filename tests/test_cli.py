@@ -183,7 +183,7 @@ def test_the_schema_is_printed():
     schema = json.loads(invoke("schema")[1])
     assert schema["title"] == "CheckDocument"
     assert "live_at" in schema["$defs"]["RunForm"]["properties"]
-    assert json.loads(invoke("schema", "--plan")[1])["title"] == "PlanDocument"
+    assert json.loads(invoke("schema", "plan")[1])["title"] == "PlanDocument"
 
 
 def test_wrong_usage_is_answered_in_words():

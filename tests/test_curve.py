@@ -433,7 +433,7 @@ def test_the_table_says_what_it_shows_and_what_it_does_not(folder: Path) -> None
 
 
 def test_the_schema_is_that_of_the_document(folder: Path, document: CurveDocument) -> None:
-    schema = json.loads(invoke("schema", "--curve")[1])
+    schema = json.loads(invoke("schema", "curve")[1])
     written = json.loads(document.model_dump_json(by_alias=True))
     assert set(schema["properties"]) == set(written)
     assert schema["title"] == "CurveDocument"

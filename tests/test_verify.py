@@ -282,7 +282,7 @@ def test_json_is_one_document(locked: Path) -> None:
     _, out, _ = invoke("verify", locked, "--stored", "--json")
     found = json.loads(out)
     assert found["schema_version"] == "1"
-    schema = json.loads(invoke("schema", "--verify")[1])
+    schema = json.loads(invoke("schema", "verify")[1])
     assert set(schema["properties"]) == set(found)
     assert isinstance(read_lock(lock_path(locked)), Lock)
     assert found["locked"] == read_lock(lock_path(locked)).date.isoformat()

@@ -95,7 +95,14 @@ def attributed_at(
     from circuitlang.runtime.unavailable import NotMeasurable
 
     runner, diagnostics = experiment.runner, experiment.front.diagnostics
-    assert experiment.floor.ablation is not None
+    ablation = experiment.floor.ablation
+    if ablation is None:
+        raise diagnostics.reject(
+            "CL784",
+            "Nothing can be ablated: every edge leaves a free node.",
+            None,
+            "declare fewer nodes free",
+        )
     try:
         check_differentiable(experiment.metric, experiment.graph)
     except NotMeasurable as problem:
@@ -114,7 +121,7 @@ def attributed_at(
         runner.loaded[name],
         experiment.prompts,
         experiment.metric,
-        experiment.floor.ablation,
+        ablation,
         steps=steps if method == "eap-ig" else None,
         places=places,
         memory=runner.options.memory,

@@ -134,7 +134,9 @@ class _Search:
         made: Experiment,
         progress: Progress,
     ) -> None:
-        self.path, self.target, self.question, self.options = path, target, question, options
+        self.path, self.question, self.options = path, question, options
+        self.is_printed = target == STDOUT
+        self.target = path.with_name(f"{path.stem}_found.circ") if self.is_printed else target
         self.made, self.progress = made, progress
         self.labels = labels_of(made)
         self.scores: Scores | None = None
@@ -263,7 +265,7 @@ class _Search:
             self._not_sound(problems.diagnostics)
             return None
         worded, measured = with_signs(made, listed, measured)
-        large = circuit.mask.bit_count() > MOST_LISTED and self.target != STDOUT
+        large = circuit.mask.bit_count() > MOST_LISTED and not self.is_printed
         if large:
             worded = replace(worded, circuit_file=f"{self.target.stem}.json")
         claims = propose(made, worded, measured)

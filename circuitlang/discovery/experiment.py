@@ -6,6 +6,7 @@ numbers of any runs there, through the store and the value graph.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from circuitlang.measurement.measured import Measured
 
 
+# A name, a string, a call, something in brackets: what needs no parentheses after a context word.
+_BARE = re.compile(r"""[\w.]*(\([^()]*\)|\[[^\[\]]*\])?|"[^"]*"|\(.*\)""")
+
+
 @dataclass(frozen=True)
 class Context:
     """Context words as text, each None where the spec's default holds."""
@@ -44,10 +49,19 @@ class Context:
     free: str | None = None
 
     @property
+    def given(self) -> dict[str, str]:
+        """The words that are given, as the language writes them after an F."""
+        said = {"on": self.on, "under": self.under, "by": self.by, "with": self.with_}
+        said["free"] = self.free
+        return {
+            word: value if _BARE.fullmatch(value) else f"({value})"
+            for word, value in said.items()
+            if value is not None
+        }
+
+    @property
     def words(self) -> str:
-        given = {"on": self.on, "under": self.under, "by": self.by}
-        given |= {"with": self.with_, "free": self.free}
-        return "".join(f" {word} {value}" for word, value in given.items() if value is not None)
+        return "".join(f" {word} {value}" for word, value in self.given.items())
 
 
 class Experiment:

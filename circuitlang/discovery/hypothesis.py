@@ -215,10 +215,7 @@ def _expression(text: str) -> syntax.Expression | None:
 def _context(experiment: Experiment, resolved: Resolved) -> dict[str, str]:
     """The context words in force, as text."""
     written = {c.word: c.value.span.text for c in resolved.definitions.defaults}
-    given = experiment.context
-    said = {"on": given.on, "under": given.under, "by": given.by, "with": given.with_}
-    said["free"] = given.free
-    written |= {word: value for word, value in said.items() if value is not None}
+    written |= experiment.context.given
     written.setdefault("on", experiment.drawn.task)
     written.setdefault("by", str(experiment.metric))
     written.setdefault("under", str(experiment.floor.ablation))
@@ -355,13 +352,15 @@ def propose(
 
 
 def _matters(circuit: str, name: str, share: Measured, *, lower_is_better: bool) -> Iterator[Claim]:
-    """That a group's drop is a share of the effect, which is below 0 where lower is better."""
+    """That a group's drop is a share of the effect, divided by it where it is below 0 (P2)."""
     sign = 1 if share.value >= 0 else -1
     least = replace(share, value=abs(share.value)).above()
     if least is None:
         return
-    relation = ">=" if (sign > 0) != lower_is_better else "<="
-    formula = f"drop({circuit}, {name}) {relation} {_percent(sign * least)} * effect"
+    relation, threshold = ">=" if sign > 0 else "<=", _percent(sign * least)
+    formula = f"drop({circuit}, {name}) {relation} {threshold} * effect"
+    if lower_is_better:
+        formula = f"drop({circuit}, {name}) / effect {relation} {threshold}"
     because = f"on the searched half: {100 * share.value:.0f}% of the effect"
     yield Claim(f"{name}_matters", formula, because)
 

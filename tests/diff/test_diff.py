@@ -369,7 +369,7 @@ def test_exit_codes(tmp_path: Path) -> None:
 
 
 def test_json_is_read_back(tmp_path: Path, everything: DiffDocument) -> None:
-    _, schema, _ = invoke("schema", "--diff")
+    _, schema, _ = invoke("schema", "diff")
     assert json.loads(schema) == DiffDocument.model_json_schema(mode="serialization")
     assert DiffDocument.model_validate_json(everything.model_dump_json()) == everything
     old, new = (

@@ -73,6 +73,15 @@ ELSEWHERE = {
     "CL754": ("edges of a chain alone", "test_effects.py"),
     "CL755": ("heads outside a circuit", "test_effects.py"),
     "CL756": ("options that exclude each other", "test_effects.py"),
+    "CL781": ("a threshold that keeps nothing", "test_discover.py"),
+    "CL783": ("a faithfulness out of reach", "test_discover.py"),
+    "CL784": ("a metric that compares a thing with itself", "test_discover.py"),
+    "CL785": ("a metric with the wrong sign", "test_discover.py"),
+    "CL791": ("attribution of a rank", "test_attribute.py"),
+    "CL792": ("a gradient that is zero", "test_attribute.py"),
+    "CL793": ("a found spec in a folder that is not there", "test_discover.py"),
+    "CL794": ("a search on an imported task", "test_discover.py"),
+    "CL795": ("edges that are not decided on", "test_discover.py"),
     "CL901": ("a defect of the tool itself", "test_explain.py"),
 }
 # Found after the language's own stages; the sentence itself says what to do.

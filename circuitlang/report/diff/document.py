@@ -1,6 +1,6 @@
 """What differs in meaning between two sides, as the JSON that `circ diff --json` prints.
 
-`circ schema --diff` prints the JSON Schema. Fields may be added under one `schema_version`.
+`circ schema diff` prints the JSON Schema. Fields may be added under one `schema_version`.
 """
 
 from __future__ import annotations
