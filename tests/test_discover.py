@@ -82,7 +82,7 @@ def decided(target: Path, **options: object) -> dict[str, str]:
     "arguments",
     [
         (),
-        ("--order", "score"),
+        ("--order", "size"),
         ("--order", "greedy"),
         ("--method", "acdc"),
         ("--method", "acdc", "--change", "absolute"),
@@ -121,7 +121,7 @@ def test_a_metric_that_is_better_lower_has_the_same_signs(toy):
 
 
 def test_what_works_against_is_claimed_to(toy):
-    text = written(toy)
+    text = written(toy, "--order", "size")
     group = "heads_at_END_to_X_against"
     assert re.search(rf"group {group}\s+= a2.h2", text)
     assert re.search(rf"drop\(found, {group}\) <= -30% \* effect", text)
@@ -335,9 +335,9 @@ def test_many_edges_go_into_a_file(tmp_path):
     save_model("gpt2", tmp_path / "model", seed=1)
     path = tmp_path / "edges.circ"
     path.write_text(TINY, encoding="utf-8")
-    text = written(path, "--faithfulness", "0.99")
+    text = written(path, "--order", "size", "--faithfulness", "0.99")
     assert 'circuit found = edges_from("edges_found.json")' in text
-    _, out, err = run(path, "--faithfulness", "0.99", "--json")
+    _, out, err = run(path, "--order", "size", "--faithfulness", "0.99", "--json")
     found = DiscoveryDocument.model_validate_json(out)
     assert "wrote" in err
     assert len(found.edges) > 80
@@ -348,7 +348,7 @@ def test_many_edges_go_into_a_file(tmp_path):
     assert front.resolved.spec.circuits["found"].mask.bit_count() == len(found.edges)
     decided(tmp_path / "edges_found.circ")
     # Printed, the edges are listed.
-    code, out, _ = run(path, "--faithfulness", "0.99", "-o", "-")
+    code, out, _ = run(path, "--order", "size", "--faithfulness", "0.99", "-o", "-")
     assert code == 0
     assert out.startswith("# Found by")
     assert out.rstrip().endswith("in groups(found)]")
@@ -361,7 +361,7 @@ def test_edges_of_something_else_stay(tmp_path):
     path.write_text(TINY, encoding="utf-8")
     scores = tmp_path / "edges_found.json"
     scores.write_text("{}", encoding="utf-8")
-    code, _, err = run(path, "--faithfulness", "0.99")
+    code, _, err = run(path, "--order", "size", "--faithfulness", "0.99")
     assert (code, "error[CL793]" in err, "reads its edges from it" in err) == (2, True, True)
     assert scores.read_text(encoding="utf-8") == "{}"
     assert not (tmp_path / "edges_found.circ").exists()
