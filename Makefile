@@ -29,6 +29,7 @@ tests:
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.finding
 
 calibrate: $(VENV)/.test
 	$(BIN)/python -m calibration

@@ -35,6 +35,8 @@ from circuitlang.runtime.models import LoadedModel
 
 EDGES, PROMPTS, STEPS = 1000, 8, 5
 EFFECTS = 500
+# What ACDC asks of an edge, as shares of F(M) - F(none): most edges go, or most stay.
+SHARES = (1e-3, 1e-5)
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def plain_pass(model: LoadedModel, tokens: torch.Tensor, ids: list[list[int]]) -
     return found
 
 
-def decisions(model: LoadedModel, prompts: int, repeats: int) -> Line:
+def decisions(model: LoadedModel, share: float, prompts: int, repeats: int) -> Line:
     """ACDC on a random connected circuit of `EDGES` edges, against one dense run per decision."""
     lines = []
     for seed in range(repeats):
@@ -112,7 +114,7 @@ def decisions(model: LoadedModel, prompts: int, repeats: int) -> Line:
             graph, draw_nodes(graph, *usual_nodes(graph, EDGES), rng), EDGES, rng
         )
         experiment.values([experiment.run(uniform(circuit))])
-        threshold = 0.001 * _effect(experiment)
+        threshold = share * _effect(experiment)
         steps: list[Steps] = []
 
         def decide(
@@ -129,7 +131,11 @@ def decisions(model: LoadedModel, prompts: int, repeats: int) -> Line:
     _, times, kept = sorted(lines, key=lambda line: line[1])[len(lines) // 2]
     seconds = median(line[0] for line in lines)
     return Line(
-        "ACDC", f"{EDGES:,} edges decided, {kept} kept", seconds, times, "times less than dense"
+        f"ACDC, {share:.3%} of the effect",
+        f"{EDGES:,} edges decided, {kept} kept",
+        seconds,
+        times,
+        "times less than dense",
     )
 
 
@@ -201,7 +207,8 @@ def benchmark(
     with console.status("exact effects"):
         show(effects(gpt2, prompts, repeats))
     with console.status("ACDC"):
-        show(decisions(gpt2, prompts, repeats))
+        for share in SHARES:
+            show(decisions(gpt2, share, prompts, repeats))
 
 
 if __name__ == "__main__":
