@@ -67,7 +67,7 @@ def test_all_scores_go_into_a_file_and_come_back(toy, tmp_path):
             found = read_scores(tmp_path / name, made.graph)
         np.testing.assert_allclose(found.values, expected.values, rtol=1e-5, atol=1e-7)
         assert found.told == expected.told
-        assert (found.told["method"], found.told["steps"]) == ("eap-ig-inputs", "5")
+        assert (found.told["method"], found.told["steps"]) == ("eap-ig", "5")
 
 
 def test_free_nodes_edges_have_no_score(toy):
@@ -130,6 +130,7 @@ def test_perfect_scores_agree_perfectly(toy):
         (("--under", "swop"), "CL101", "swop"),
         (("-o", "scores.txt"), "CL105", "scores.txt"),
         (("-o", "nowhere/scores.json"), "CL110", "nowhere"),
+        (("-o", "-"), "CL105", ".json or .pt"),
     ],
 )
 def test_mistakes_have_codes(toy, monkeypatch, tmp_path, arguments, code, words):

@@ -415,7 +415,7 @@ def test_json_is_the_document_and_has_a_schema() -> None:
     found = json.loads(result.stdout)
     assert found["schema"] == "circ-effects"
     assert EffectsDocument.model_validate(found).effects[0].member == "a1.h0->logits"
-    schema = json.loads(CliRunner().invoke(app, ["schema", "--effects"]).stdout)
+    schema = json.loads(CliRunner().invoke(app, ["schema", "effects"]).stdout)
     assert set(found) == set(schema["properties"])
     assert circuitlang.effects is effects
 

@@ -17,7 +17,7 @@ from circuitlang.commands.printing import (
     progress,
     stdout,
 )
-from circuitlang.commands.targets import write_target
+from circuitlang.commands.targets import is_writable, refuse, write_target
 
 if TYPE_CHECKING:
     from circuitlang.discovery.experiment import Context
@@ -40,7 +40,9 @@ def attribute(
     method: Annotated[
         Method, typer.Option(help="gradients at the model, or averaged on the way to it")
     ] = Method.eap_ig,
-    steps: Annotated[int, typer.Option(min=1, max=1000, help="runs that eap-ig averages over")] = 5,
+    steps: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="runs that eap-ig averages over [5]")
+    ] = None,
     positions: Annotated[
         str | None, typer.Option(metavar="A,B,END", help="scores at these labels apart, too")
     ] = None,
@@ -64,10 +66,14 @@ def attribute(
     A score is above 0 where ablating the edge would lower the metric. Scores rank edges and are no
     evidence. Exit code 0, or 2 where nothing could be run.
     """
-    from circuitlang.discovery.attribution import Question, attribution
+    from circuitlang.discovery.attribution import STEPS, Question, attribution
 
+    if steps is not None and method is Method.eap:
+        raise typer.BadParameter("`--steps` is for eap-ig, and the method is eap")
+    if output is not None and not _can_be_written(output, file):
+        raise typer.Exit(2)
     labels = tuple(name.strip() for name in (positions or "").split(",") if name.strip())
-    question = Question(method.value, steps, labels, compare, top)
+    question = Question(method.value, steps or STEPS, labels, compare, top)
     with progress(as_json) as bars:
         front, scores, found = attribution(file, question, options, context, bars)
     print_diagnostics_of(finished(front.found))
@@ -84,6 +90,16 @@ def attribute(
         elsewhere = "name another file with --html"
         written = write_target(page, told.page(found), file, "CL741", elsewhere) and written
     raise typer.Exit(0 if written else 2)
+
+
+def _can_be_written(target: Path, spec: Path) -> bool:
+    """Whether scores may go there, as far as can be told beforehand; else an error."""
+    from circuitlang.exchange import OF_SUFFIX
+
+    elsewhere = "name another file with -o, .json or .pt"
+    if target.suffix not in OF_SUFFIX:
+        return refuse(target, "scores are written as .json or .pt", "CL105", elsewhere)
+    return not spec.exists() or is_writable(target, spec, "CL110", elsewhere)
 
 
 def _write(scores: Scores, target: Path, lower_is_better: bool) -> bool:

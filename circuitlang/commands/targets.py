@@ -7,6 +7,8 @@ from pathlib import Path
 from circuitlang.commands.printing import print_diagnostics_of
 
 STDOUT = Path("-")
+# A link to itself is a RuntimeError.
+_UNWRITABLE = (OSError, RuntimeError, ValueError)
 
 
 def write_target(target: Path, text: str, spec: Path, code: str, help: str) -> bool:
@@ -20,8 +22,8 @@ def write_target(target: Path, text: str, spec: Path, code: str, help: str) -> b
         return False
     try:
         replace_file(target, text)
-    except OSError as problem:
-        return refuse(target, problem.strerror or str(problem), code, help)
+    except _UNWRITABLE as problem:
+        return refuse(target, _reason(problem), code, help)
     print(f"wrote {target}")
     return True
 
@@ -30,9 +32,13 @@ def is_writable(target: Path, spec: Path, code: str, help: str) -> bool:
     """Whether something may be written there, as far as can be told beforehand; else an error."""
     try:
         reason = None if target == STDOUT else _obstacle(target, spec)
-    except (OSError, RuntimeError, ValueError) as problem:  # a link to itself is a RuntimeError
-        reason = getattr(problem, "strerror", None) or str(problem)
+    except _UNWRITABLE as problem:
+        reason = _reason(problem)
     return reason is None or refuse(target, reason, code, help)
+
+
+def _reason(problem: Exception) -> str:
+    return getattr(problem, "strerror", None) or str(problem)
 
 
 def refuse(target: Path, reason: str, code: str, help: str) -> bool:

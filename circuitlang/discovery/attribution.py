@@ -168,12 +168,13 @@ def _told(experiment: Experiment, method: str, steps: int) -> dict[str, str]:
     assert experiment.front.resolved is not None
     seed = experiment.front.resolved.tasks[drawn.task].seed
     return {
-        "method": method if method == "eap" else f"{method}-inputs",
+        "method": method,
         "steps": str(steps),
         "model": experiment.whole.model.reference,
         "task": drawn.task,
         "metric": str(experiment.metric),
         "ablation": str(experiment.floor.ablation),
+        **({"free": ", ".join(experiment.floor.free)} if experiment.floor.free else {}),
         "prompts": str(len(drawn.prompts)),
         "seed": str(seed if options.seed is None else options.seed),
     }

@@ -7,6 +7,7 @@ Only prompts of the task's search half are looked at; the new spec's claims are 
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
 METHODS = ("attribution", "acdc", "path")
 MOST_DECIDED = 2000
+MOST_OVERSHOT = 1.2
 STDOUT = Path("-")
 ORDERS = {
     "size": "edges by absolute score",
@@ -265,6 +267,7 @@ class _Search:
             self._not_sound(problems.diagnostics)
             return None
         worded, measured = with_signs(made, listed, measured)
+        self._warn_of_overshooting(measured[asked(worded)[0]].value)
         large = circuit.mask.bit_count() > MOST_LISTED and not self.is_printed
         if large:
             worded = replace(worded, circuit_file=f"{self.target.stem}.json")
@@ -276,6 +279,21 @@ class _Search:
             return None
         content = self._circuit_file(circuit.mask) if large else None
         return Discovery(text, content, self._document(circuit, worded, claims, measured))
+
+    def _warn_of_overshooting(self, faithfulness: float) -> None:
+        if not faithfulness > MOST_OVERSHOT:
+            return
+        ways = {
+            "attribution": "`--order size` takes edges by absolute score, these among them",
+            "acdc": "`--change absolute` keeps these, too",
+        }
+        self.made.front.diagnostics.warn(
+            "CL786",
+            f"The circuit brings back {faithfulness:.3g} of the effect, more than the model has: parts "
+            "that work against the answer are not in it.",
+            None,
+            ways.get(self.question.method, "take another `--method`"),
+        )
 
     def _hypothesis(
         self, mask: int, found: Sequence[Role] = (), told: Sequence[str] = ()
@@ -327,7 +345,7 @@ class _Search:
         seed = task.seed if options.seed is None else options.seed
         model = made.whole.model
         return (
-            f"Found by `circ discover {self.path.name}` on {count(len(made.prompts.prompts), 'prompt')} of "
+            f"Found by `{self._command()}` on {count(len(made.prompts.prompts), 'prompt')} of "
             f"the search half of `{task.name}`, seed {seed}.",
             "It is a hypothesis. Its claims are about the decide half, which had no part in finding it:",
             f"`circ check {self.target.name}` decides them.",
@@ -336,8 +354,38 @@ class _Search:
             f"model: {model.reference}"
             + (f", revision {model.revision}" if model.revision else "")
             + f"; metric: {made.metric}; ablation: {made.floor.ablation}",
-            f"circuit: {circuit.mask.bit_count():,} of {made.graph.size:,} edges",
+            f"circuit: {circuit.mask.bit_count():,} of {made.graph.size:,} edges{self._ablated()}",
         )
+
+    def _ablated(self) -> str:
+        able = self.made.candidates.bit_count()
+        return "" if able == self.made.graph.size else f", {able:,} of which can be ablated"
+
+    def _command(self) -> str:
+        """The command that makes the same search again."""
+        question, usual, options = self.question, Question(), self.options
+        said: dict[str, object] = {
+            "--method": question.method,
+            "--faithfulness": question.faithfulness,
+            "--order": question.how,
+            "--steps": question.steps,
+            "--threshold": question.threshold,
+            "--change": question.by,
+            "--among": question.among,
+        }
+        plain = dict(zip(said, vars(usual).values(), strict=True))
+        said = {flag: value for flag, value in said.items() if value != plain[flag]}
+        said |= {f"--{word}": value for word, value in self._words.items()}
+        said |= {"--samples": options.sample_size, "--seed": options.seed}
+        words = ["circ", "discover", self.path.name]
+        for flag, value in said.items():
+            words += [] if value is None else [flag, f"{value}"]
+        return shlex.join(words)
+
+    @property
+    def _words(self) -> dict[str, str]:
+        given = vars(self.made.context)
+        return {word.rstrip("_"): value for word, value in given.items() if value is not None}
 
     def _document(
         self,

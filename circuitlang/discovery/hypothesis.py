@@ -118,7 +118,9 @@ def with_signs(
     """
     drops = [measured[drop] for drop in made.drops]
     signed = [
-        replace(role, supports=drop.value > 0) if abs(drop.value) > drop.half else role
+        replace(role, supports=drop.value > 0)
+        if not role.rest and abs(drop.value) > drop.half
+        else role
         for role, drop in zip(made.roles, drops, strict=True)
     ]
     named = hypothesis(experiment, made.name, made.mask, signed, made.told, made.circuit_file)
@@ -335,7 +337,7 @@ def propose(
     if (least := faithful.above()) is not None:
         most = -_floor(-(faithful.value + faithful.room))
         formula = f"faithfulness({circuit}) in {_plain(least)}..{_plain(most)}"
-        found.append(Claim("faithful", formula, because))
+        found.append(Claim(_of_range(least, most), formula, because))
     if (least := necessary.above()) is not None:
         because = f"on the searched half: {necessary.value:.2f}"
         found.append(Claim("necessary", f"necessity({circuit}) >= {_plain(least)}", because))
@@ -349,6 +351,13 @@ def propose(
         if role.looks_at is not None and role.attention:
             found += _looks(name, role)
     return tuple(found)
+
+
+def _of_range(least: Decimal, most: Decimal) -> str:
+    """What a claim of such a faithfulness is called."""
+    if least > 1:
+        return "overshoots"
+    return "faithful" if most >= 1 else "partly_faithful"
 
 
 def _matters(circuit: str, name: str, share: Measured, *, lower_is_better: bool) -> Iterator[Claim]:

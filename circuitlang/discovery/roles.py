@@ -30,12 +30,12 @@ class Role:
     """Nodes that do alike. `at` is the label where they act and `looks_at` the one that their heads
     attend to from there, None where that is at no label or spread; `attention` is what each head
     pays it on nine prompts of ten. `supports` says whether what they write helps the metric. A role
-    that is `rest` has nodes of many roles, each worth little."""
+    that is `rest` has nodes of many roles, each worth little, for and against."""
 
     nodes: tuple[Node, ...]
     at: str | None
     looks_at: str | None
-    supports: bool
+    supports: bool | None
     attention: Mapping[Node, float]
     rest: bool = False
 
@@ -116,7 +116,7 @@ def _few(found: Sequence[Role], worth: Mapping[Node, float]) -> list[Role]:
             key=lambda node: (node.layer, node.head),
         )
         if nodes:
-            kept.append(Role(tuple(nodes), None, None, True, {}, rest=True))
+            kept.append(Role(tuple(nodes), None, None, None, {}, rest=True))
     return kept
 
 

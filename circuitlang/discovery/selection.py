@@ -192,7 +192,11 @@ class _Probes:
 
 def _say(experiment: Experiment, found: Selection) -> None:
     if found.reached:
-        say_kept(experiment, found.mask, f"A faithfulness of {found.wanted:g}", "a lower one")
+        what, help = (
+            f"A faithfulness of {found.wanted:g}",
+            "a lower one, `--order size` or more prompts",
+        )
+        say_kept(experiment, found.mask, what, help)
         return
     best = found.chosen
     experiment.front.diagnostics.warn(

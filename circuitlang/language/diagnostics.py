@@ -142,6 +142,7 @@ TITLES = {
     "CL783": "a faithfulness that no size reaches",
     "CL784": "an effect that cannot be told from zero",
     "CL785": "an inverted effect",
+    "CL786": "a circuit that does more than the model",
     "CL791": "a metric without gradient",
     "CL792": "a gradient that is zero",
     "CL793": "a found circuit that cannot be written",

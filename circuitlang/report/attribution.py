@@ -85,11 +85,15 @@ class AttributionDocument(Form):
     def caption(self) -> str:
         said = [
             f"On {count(self.prompts, 'prompt')} of {self.told['task']} under "
-            f"{self.told['ablation']} by {self.told['metric']}. {SIGN}"
+            f"{self.told['ablation']} by {self.told['metric']} with {self.told['model']}{self._free}. {SIGN}"
         ]
         if self.lower_is_better:
             said.append(f"A lower {self.told['metric']} is better: support is below 0.")
         return " ".join(said)
+
+    @property
+    def _free(self) -> str:
+        return f", free {self.told['free']}" if "free" in self.told else ""
 
     @property
     def compared(self) -> str:
@@ -98,13 +102,16 @@ class AttributionDocument(Form):
         if not found.edges:
             return "not compared with exact effects"
         parts = [
-            f"{name} {'-' if value is None else f'{value:.2f}'}"
+            f"{name} {value:.2f}"
             for name, value in (
                 ("all", found.correlation),
                 (f"the {found.highest} largest", found.of_highest),
                 (f"{found.edges - found.highest} at random", found.of_random),
             )
+            if value is not None
         ]
+        if not parts:
+            return f"{found.edges} edges were measured exactly, too few to be compared"
         signs = "" if found.signs is None else f"; {100 * found.signs:.0f}% have the effect's sign"
         return (
             f"rank correlation with the exact effects of {found.edges} edges: "

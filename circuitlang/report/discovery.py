@@ -32,7 +32,10 @@ class RoleForm(Form):
     nodes: tuple[str, ...]
     at: str | None = Field(description="label where what they write is worth most")
     looks_at: str | None = Field(description="label that has most of their attention")
-    supports: bool = Field(description="whether what they write helps the metric")
+    supports: bool | None = Field(
+        description="whether what they write helps the metric, as scores and drops have it; "
+        "None of the rest, which has both"
+    )
 
 
 class DiscoveryDocument(Form):
@@ -62,11 +65,11 @@ class DiscoveryDocument(Form):
 def print_discovery(document: DiscoveryDocument, console: Console) -> None:
     title = f"{document.spec}: {len(document.edges):,} of {document.graph_edges:,} edges"
     table = Table(title=Text(title, style="italic"), title_justify="left", pad_edge=False)
-    for heading in ("group", "nodes", "acts at", "looks at", "sign"):
+    for heading in ("group", "nodes", "acts at", "looks at", "estimated sign"):
         table.add_column(heading, overflow="fold")
     for role in document.roles:
         nodes = ", ".join(role.nodes[:SHOWN]) + (", ..." if len(role.nodes) > SHOWN else "")
-        sign = "for" if role.supports else "against"
+        sign = {True: "for", False: "against", None: ""}[role.supports]
         table.add_row(*map(Text, (role.name, nodes, role.at or "", role.looks_at or "", sign)))
     console.print(table)
     console.print(

@@ -77,6 +77,7 @@ ELSEWHERE = {
     "CL783": ("a faithfulness out of reach", "test_discover.py"),
     "CL784": ("a metric that compares a thing with itself", "test_discover.py"),
     "CL785": ("a metric with the wrong sign", "test_discover.py"),
+    "CL786": ("a circuit without its negative head", "test_discover.py"),
     "CL791": ("attribution of a rank", "test_attribute.py"),
     "CL792": ("a gradient that is zero", "test_attribute.py"),
     "CL793": ("a found spec in a folder that is not there", "test_discover.py"),
