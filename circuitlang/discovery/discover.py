@@ -281,18 +281,20 @@ class _Search:
         return Discovery(text, content, self._document(circuit, worded, claims, measured))
 
     def _warn_of_overshooting(self, faithfulness: float) -> None:
-        if not faithfulness > MOST_OVERSHOT:
+        question = self.question
+        if not faithfulness > max(MOST_OVERSHOT, question.faithfulness):
             return
-        ways = {
-            "attribution": "`--order size` takes edges by absolute score, these among them",
-            "acdc": "`--change absolute` keeps these, too",
-        }
+        help = "take another `--method`, or more prompts"
+        if question.method == "attribution" and question.how == "score":
+            help = "`--order size` takes edges by absolute score, these among them"
+        if question.method == "acdc" and question.by == "signed":
+            help = "`--change absolute` keeps these, too"
         self.made.front.diagnostics.warn(
             "CL786",
             f"The circuit brings back {faithfulness:.3g} of the effect, more than the model has: parts "
             "that work against the answer are not in it.",
             None,
-            ways.get(self.question.method, "take another `--method`"),
+            help,
         )
 
     def _hypothesis(
