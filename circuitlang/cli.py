@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -83,14 +84,20 @@ def main() -> None:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        _leave_pipe()
+    except SystemExit as ended:
+        # typer and rich end with 1 where the reader of a pipe has gone.
+        if isinstance(ended.__context__, BrokenPipeError):
+            _leave_pipe()
+        raise
     except Exception as problem:
         if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
             print("error: the output cannot be written: no space is left", file=sys.stderr)
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(2)
         if hasattr(problem, "show"):  # wrong usage, as typer words it
+            if hasattr(problem, "message"):
+                problem.message = _reworded(problem.message)
             problem.show()
             sys.exit(2)
         if os.environ.get("CIRC_TRACEBACK"):
@@ -101,6 +108,22 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(2)
+
+
+def _leave_pipe() -> NoReturn:
+    """Ends where nobody reads what is printed, which is no mistake."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)
+
+
+def _reworded(message: str) -> str:
+    """What typer says of wrong usage without its validator's words, and of a choice the likely one."""
+    from circuitlang.language.diagnostics import did_you_mean
+
+    said = message.removeprefix("Value error, ")
+    choice = re.fullmatch(r"'(.*)' is not one of ('.*')\.", said, re.DOTALL)
+    close = choice and did_you_mean(choice[1], re.findall(r"'([^']*)'", choice[2]))
+    return f"{said} Did you mean '{close}'?" if close else said
 
 
 if __name__ == "__main__":

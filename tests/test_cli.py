@@ -273,3 +273,32 @@ def test_a_full_disk_behind_stdout_is_said(command: str) -> None:
         )  # fmt: skip
     assert run.returncode == 2
     assert run.stderr == "error: the output cannot be written: no space is left\n"
+
+
+def test_a_reader_that_goes_away_is_no_mistake() -> None:
+    """Where typer notices first, inside of a command that prints more than a pipe holds."""
+    command = [sys.executable, "-m", "circuitlang.cli", "schema", "check"]
+    printing = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
+    assert printing.stdout is not None
+    assert printing.stderr is not None
+    printing.stdout.close()
+    said = printing.stderr.read()
+    printing.stderr.close()
+    assert (printing.wait(60), said) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("effects", TOY, "--of", "nodez"), "'nodez' is not one of 'edges', 'nodes'"),
+        (("schema", "lense"), "'lense' is not one of 'check'"),
+        (("lens", TOY, "--as", "xyz"), "'xyz' is not one of 'logit'"),
+    ],
+)
+def test_a_choice_that_is_none_is_said_plainly(arguments: tuple[object, ...], said: str) -> None:
+    err = circ(*arguments).stderr
+    assert f": {said}" in err
+    assert "Value error" not in err
+    likely = {"nodez": "nodes", "lense": "lens"}.get(str(arguments[-1]))
+    assert ("Did you mean" in err) == (likely is not None)
+    assert likely is None or f"Did you mean '{likely}'?" in err

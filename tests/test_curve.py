@@ -521,8 +521,9 @@ def test_figures_go_where_they_should(folder: Path, tmp_path: Path) -> None:
         (folder / "drawn.json",), ("-", "--json"), (tmp_path / "no" / "c.svg",), (folder / "s.circ",),
     ]  # fmt: skip
     for target, *more in wrong:
-        code, _, err = curve(folder, *scores, "--svg", str(target), *more)
+        code, _, err = curve(folder, *scores, "--grid", "0", "--svg", str(target), *more)
         assert code == 2
         assert "error[CL775]" in err
+        assert "CL773" not in err  # nothing is measured before
     assert (folder / "drawn.json").read_bytes() == before
     assert (folder / "s.circ").read_text(encoding="utf-8") == SPEC

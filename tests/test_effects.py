@@ -495,6 +495,13 @@ def test_what_goes_wrong_has_a_code(code: str, exit_code: int, arguments: list[s
     assert {found for found in said if found.startswith("CL")} == {code}
 
 
+def test_a_page_that_cannot_be_written_is_refused_before_anything_runs() -> None:
+    result = circ(FIRST, "headz", "--html", "nowhere/page.html")
+    assert result.exit_code == 2
+    assert "error[CL741]" in result.stderr
+    assert "CL101" not in result.stderr
+
+
 @pytest.mark.parametrize("arguments", [["--sort", "colour"], ["--top", "few"], ["--of", "layers"]])
 def test_unknown_words_are_wrong_usage(arguments: list[str]) -> None:
     result = CliRunner().invoke(app, ["effects", str(FIRST), *arguments])
@@ -518,6 +525,12 @@ def test_an_ablation_that_changes_nothing_has_no_shares(tmp_path: Path) -> None:
     assert {"CL753", "CL754"} <= codes
 
 
+def test_zeros_of_denoising_are_not_said_to_show_in_denoising() -> None:
+    said = circ(FIRST, "[a0.h0, a0.h1]", "--denoise").stderr
+    assert "CL754" in said
+    assert "without `--denoise`" in said
+
+
 def test_too_few_prompts_have_no_interval() -> None:
     document = effects(FIRST, "asking", samples=3)
     assert all((one.low, one.high) == (None, None) for one in document.effects)
@@ -533,3 +546,5 @@ def test_free_nodes_are_left_out_of_every_edge() -> None:
     document = effects(FIRST, free="mlps", samples=8)
     assert not any(one.member.startswith("m") for one in document.effects)
     assert document.set == "M - (mlps)"
+    assert document.free == ("mlps",)
+    assert "free mlps" in document.caption

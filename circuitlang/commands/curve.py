@@ -17,7 +17,7 @@ from circuitlang.commands.printing import (
     progress,
     stdout,
 )
-from circuitlang.commands.targets import STDOUT, write_target
+from circuitlang.commands.targets import STDOUT, is_writable, write_target
 
 if TYPE_CHECKING:
     from circuitlang.discovery.experiment import Context
@@ -72,7 +72,7 @@ def curve(
 
     files = tuple(dict.fromkeys(scores or ()))
     if figure is not None:
-        _refuse_target(figure, files, as_json)
+        _refuse_target(figure, file, files, as_json)
     asked = Asked(files, rank == "size", prune, grid, random)
     with progress(as_json) as bars:
         found, document = measured(file, asked, options, context, bars)
@@ -94,8 +94,8 @@ def curve(
             raise typer.Exit(2)
 
 
-def _refuse_target(figure: Path, scores: tuple[Path, ...], as_json: bool) -> None:
-    """Ends the command where the figure would go where something else is."""
+def _refuse_target(figure: Path, spec: Path, scores: tuple[Path, ...], as_json: bool) -> None:
+    """Ends the command where the figure cannot be written, or would go where something else is."""
     from circuitlang.language.diagnostics import Diagnostic
 
     reason = None
@@ -106,4 +106,5 @@ def _refuse_target(figure: Path, scores: tuple[Path, ...], as_json: bool) -> Non
     if reason is not None:
         message = f"`{figure}` cannot be written: {reason}."
         print_diagnostics_of([Diagnostic("CL775", message, None, ELSEWHERE)])
+    if reason is not None or not is_writable(figure, spec, "CL775", ELSEWHERE):
         raise typer.Exit(2)

@@ -16,11 +16,13 @@ from circuitlang.commands.printing import (
     progress,
     stdout,
 )
-from circuitlang.commands.targets import write_target
+from circuitlang.commands.targets import is_writable, write_target
 
 if TYPE_CHECKING:
     from circuitlang.discovery.experiment import Context
     from circuitlang.front import Options
+
+ELSEWHERE = "name another file with --html"
 
 
 class Kind(StrEnum):
@@ -100,6 +102,8 @@ def effects(
     from circuitlang.discovery.effects import Question
     from circuitlang.discovery.effects import effects as ranked
 
+    if page is not None and not is_writable(page, file, "CL741", ELSEWHERE):
+        raise typer.Exit(2)
     question = Question(
         members, of, denoise, inside, None if everything else budget, positions, sort, heat
     )
@@ -115,6 +119,5 @@ def effects(
     elif page is None:
         told.print_effects(found, stdout(), top, heat=heat)
     if page is not None:
-        elsewhere = "name another file with --html"
-        written = write_target(page, told.page(found, top), file, "CL741", elsewhere)
+        written = write_target(page, told.page(found, top), file, "CL741", ELSEWHERE)
         raise typer.Exit(0 if written else 2)

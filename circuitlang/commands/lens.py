@@ -16,10 +16,12 @@ from circuitlang.commands.printing import (
     progress,
     stdout,
 )
-from circuitlang.commands.targets import write_target
+from circuitlang.commands.targets import is_writable, write_target
 
 if TYPE_CHECKING:
     from circuitlang.front import Options
+
+ELSEWHERE = "name another file with --html"
 
 
 class Score(StrEnum):
@@ -57,6 +59,8 @@ def lens(
     from circuitlang.discovery.experiment import Context
     from circuitlang.report.lens import lens_page, print_lens
 
+    if html is not None and not is_writable(html, file, "CL741", ELSEWHERE):
+        raise typer.Exit(2)
     chosen = tuple(filter(None, (p.strip() for p in (positions or "").split(","))))
     with progress(as_json) as bars:
         front, document = found.lens(
@@ -71,5 +75,5 @@ def lens(
         print_lens(document, stdout(), top)
     if html is not None:
         page = lens_page(document, top)
-        if not write_target(html, page, file, "CL741", "name another file with --html"):
+        if not write_target(html, page, file, "CL741", ELSEWHERE):
             raise typer.Exit(2)

@@ -59,7 +59,7 @@ def is_read(target: Path, spec: Path) -> bool:
 def _obstacle(target: Path, spec: Path) -> str | None:
     from circuitlang.lockfile.form import lock_path
 
-    if target.exists() and target.samefile(spec):
+    if target.exists() and spec.exists() and target.samefile(spec):
         return "it is the spec itself"
     lock = lock_path(spec)
     is_lock = lock.exists() and target.exists() and target.samefile(lock)

@@ -36,6 +36,16 @@ TAIL = 0.025
 RUNS_AT_ONCE = 1000
 SORTS = ("size", "effect", "name", "layer")
 
+# Which parts a kind of effect does not see, and what does.
+_UNSEEN = {
+    "noising": "of parts that do the same each is idle while the other is there, and `--denoise` "
+    "shows them",
+    "denoising": "of parts that are needed together none brings anything back alone, and the "
+    "effects without `--denoise` show them",
+    "inside": "of parts that do the same each is idle while the other is there, and `--denoise` "
+    "without `--in` shows them",
+}
+
 
 @dataclass(frozen=True)
 class Question:
@@ -130,6 +140,7 @@ class _Ranking:
             metric=str(made.metric),
             lower_is_better=made.metric.lower_is_better,
             model=made.whole.model.name,
+            free=made.floor.free,
             prompts=total.n or len(made.drawn.prompts),
             seed=made.runner.options.seed,
             kind=question.kind,  # type: ignore[arg-type]
@@ -346,8 +357,7 @@ class _Ranking:
                 "CL754",
                 "No member has an effect beyond numeric noise, so their order means nothing.",
                 None,
-                "rank larger sets, such as groups; of parts that do the same each is idle while the "
-                "other is there, and `--denoise` shows them",
+                f"rank larger sets, such as groups; {_UNSEEN[self.question.kind]}",
             )
 
     # ---------------------------------------------------------------- the same in the language

@@ -69,6 +69,7 @@ class EffectsDocument(Form):
     metric: str
     lower_is_better: bool
     model: str
+    free: tuple[str, ...] = Field(description="nodes that are never ablated, as they were written")
     prompts: int
     seed: int | None = Field(description="where the command line gave one")
     kind: Literal["noising", "denoising", "inside"] = Field(
@@ -109,9 +110,10 @@ class EffectsDocument(Form):
 
     @property
     def context(self) -> str:
+        free = f" free {', '.join(self.free)}" if self.free else ""
         return (
             f"on {count(self.prompts, 'prompt')} of {self.task} under {self.ablation} "
-            f"by {self.metric} with {self.model}"
+            f"by {self.metric} with {self.model}{free}"
         )
 
 
