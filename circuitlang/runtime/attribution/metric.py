@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from math import log
 
@@ -26,25 +26,11 @@ from circuitlang.language.spec import (
     TopToken,
 )
 from circuitlang.runtime.adapters import Adapter
+from circuitlang.runtime.readout import BINARY, UNARY
 from circuitlang.runtime.tensors import uploaded
 from circuitlang.runtime.unavailable import NotMeasurable
 
-UNARY: dict[str, Callable[[Tensor], Tensor]] = {
-    "neg": torch.neg,
-    "abs": torch.abs,
-    "square": torch.square,
-    "sqrt": torch.sqrt,
-    "log": torch.log,
-    "exp": torch.exp,
-}
-BINARY: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "+": torch.add,
-    "-": torch.sub,
-    "*": torch.mul,
-    "/": torch.div,
-    "min": torch.minimum,
-    "max": torch.maximum,
-}
+ARITHMETIC = {*UNARY, "+", "-", "*", "/", "min", "max"}
 
 
 def check_differentiable(metric: Metric, graph: Architecture) -> None:
@@ -60,7 +46,7 @@ def check_differentiable(metric: Metric, graph: Architecture) -> None:
 def _without_gradient(expression: MetricExpression, graph: Architecture) -> str | None:
     match expression:
         case MetricOperation(operator, operands):
-            if operator not in UNARY and operator not in BINARY:
+            if operator not in ARITHMETIC:
                 return f"`{operator}` is 0 or 1"
             found = (_without_gradient(part, graph) for part in operands)
             return next((reason for reason in found if reason), None)
