@@ -10,9 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from circuitlang.language.formulas.inline import count
-from circuitlang.language.graph.architecture import parse_node
 from circuitlang.report.document import DiagnosticForm, Form
-from circuitlang.report.heat import HeatMap, print_map
+from circuitlang.report.heat import HeatMap, by_layer, print_map
 from circuitlang.report.page.finding import FindingTable, finding_page
 from circuitlang.report.terminal import number
 
@@ -179,19 +178,5 @@ def _rows(document: AttributionDocument) -> list[tuple[str, ...]]:
 
 def maps(document: AttributionDocument) -> list[HeatMap]:
     """What leaves each head and MLP, by layer."""
-    found = {parse_node(name): score for name, score in document.nodes.items()}
-    nodes = {n: score for n, score in found.items() if n is not None and n.layer >= 0}
-    layers = range(max((n.layer for n in nodes), default=-1) + 1)
-    heads = range(max((n.head for n in nodes), default=-1) + 1)
-    cells = {(n.layer, n.head): score for n, score in nodes.items()}
-    columns = [*heads, *([-1] if any(n.kind == "mlp" for n in nodes) else [])]
-    return [
-        HeatMap(
-            "scores of the edges that leave each node, added up",
-            tuple(map(str, layers)),
-            tuple("mlp" if head < 0 else f"h{head}" for head in columns),
-            tuple(tuple(cells.get((layer, head)) for head in columns) for layer in layers),
-            document.told["metric"],
-            corner="layer",
-        )
-    ]
+    title = "scores of the edges that leave each node, added up"
+    return [by_layer(title, document.nodes, document.told["metric"])]

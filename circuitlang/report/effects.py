@@ -11,9 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from circuitlang.language.formulas.inline import count
-from circuitlang.language.graph.architecture import parse_node
 from circuitlang.report.document import DiagnosticForm, Form
-from circuitlang.report.heat import HeatMap, print_map
+from circuitlang.report.heat import HeatMap, by_layer, print_map
 from circuitlang.report.page.finding import FindingTable, finding_page
 from circuitlang.report.terminal import decimals_for, interval, number
 
@@ -248,21 +247,8 @@ def _by_position(document: EffectsDocument) -> HeatMap:
 
 
 def _by_layer(document: EffectsDocument) -> HeatMap:
-    found = {parse_node(e.member): e.value for e in document.effects}
-    nodes = [node for node in found if node is not None and node.layer >= 0]
-    layers = sorted({node.layer for node in nodes})
-    heads = range(max((node.head for node in nodes), default=-1) + 1)
-    mlps = any(node.kind == "mlp" for node in nodes)
-    cells = {(n.layer, n.head): found[n] for n in nodes}
-    columns = [*heads, *([-1] if mlps else [])]
-    return HeatMap(
-        "effects of nodes by layer",
-        tuple(map(str, layers)),
-        tuple("mlp" if head < 0 else f"h{head}" for head in columns),
-        tuple(tuple(cells.get((layer, head)) for head in columns) for layer in layers),
-        document.metric,
-        corner="layer",
-    )
+    values = {e.member: e.value for e in document.effects}
+    return by_layer("effects of nodes by layer", values, document.metric)
 
 
 def _order(one: EffectForm) -> int:

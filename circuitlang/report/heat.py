@@ -10,7 +10,7 @@ by their numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,6 +18,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
+from circuitlang.language.graph.architecture import parse_node
 from circuitlang.report.diagnostics import shown
 from circuitlang.report.page.palette import HEAT_LEVELS, heat_colour, readable_on
 from circuitlang.report.terminal import number
@@ -118,6 +119,23 @@ def fixed(value: float, decimals: int | None) -> str:
         return f"{value:.1e}" if value else "0"
     written = f"{value:.{decimals}f}"
     return written.removeprefix("-") if float(written) == 0 else written
+
+
+def by_layer(title: str, values: Mapping[str, float], unit: str) -> HeatMap:
+    """Numbers of nodes, by name: a row for each layer, a column for each head and one for the MLP."""
+    found = {parse_node(name): number for name, number in values.items()}
+    cells = {(n.layer, n.head): v for n, v in found.items() if n is not None and n.layer >= 0}
+    layers = range(max((layer for layer, _ in cells), default=-1) + 1)
+    heads = range(max((head for _, head in cells), default=-1) + 1)
+    columns = [*heads, *([-1] if any(head < 0 for _, head in cells) else [])]
+    return HeatMap(
+        title,
+        tuple(map(str, layers)),
+        tuple("mlp" if head < 0 else f"h{head}" for head in columns),
+        tuple(tuple(cells.get((layer, head)) for head in columns) for layer in layers),
+        unit,
+        corner="layer",
+    )
 
 
 def print_map(heat: HeatMap, console: Console) -> None:
