@@ -23,7 +23,7 @@ from circuitlang.discovery.experiment import Context, Experiment, experiment
 from circuitlang.discovery.score_files import write_scores
 from circuitlang.discovery.scores import Scores
 from circuitlang.front import Options, Silent
-from circuitlang.language.diagnostics import Diagnostics
+from circuitlang.language.diagnostics import Diagnostics, Reject
 from circuitlang.language.graph.architecture import architecture, bits, parse_edge
 from circuitlang.language.graph.edges import uniform
 from circuitlang.language.models.find import find
@@ -273,6 +273,14 @@ def test_grids_have_mib_s_sizes_and_a_series_of_powers() -> None:
     assert sizes("100, 10,100", 262) == (10, 100)
 
 
+def test_wrong_sizes_are_all_said_at_once() -> None:
+    diagnostics = Diagnostics()
+    with pytest.raises(Reject):
+        curves.sizes_of("0,5,999", 262, diagnostics)
+    (found,) = diagnostics.found
+    assert "Circuits of 0, 999 edges cannot be had" in found.message
+
+
 @pytest.mark.parametrize("grid", ["lgo", "", "10,", "-3", "1.5", "0", "263", "9" * 5000, "１０"])
 def test_other_grids_are_refused(grid: str, folder: Path) -> None:
     code, _, err = invoke(
@@ -280,6 +288,8 @@ def test_other_grids_are_refused(grid: str, folder: Path) -> None:
     )
     assert code == 2
     assert "error[CL773]" in err
+    if grid == "0":
+        assert "A circuit of 0 edges" in err
     if grid == "lgo":
         assert "did you mean `log`?" in err
 

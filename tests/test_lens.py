@@ -366,18 +366,20 @@ def test_positions_that_are_asked_for(toy: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("position", "said", "help"),
+    ("position", "expected", "said", "help"),
     [
-        ("ENDE", "No prompt has the position `ENDE`.", "did you mean `END`?"),
-        ("A1 + ", "`A1 + ` is no position.", "END - 1"),
-        ("END + 1", "leaves the prompt", "every prompt has"),
-        ("zebra", "No prompt has the position `zebra`.", "END"),
-        ("", "`` is no position.", "END"),
+        ("ENDE", "CL504", "has no position `ENDE`.", "did you mean `END`?"),
+        ("A1 + ", "CL762", "`A1 + ` is no position.", "END - 1"),
+        ("END + 1", "CL762", "leaves the prompt", "every prompt has"),
+        ("zebra", "CL504", "has no position `zebra`.", "END"),
+        ("", "CL762", "`` is no position.", "END"),
     ],
 )
-def test_positions_that_cannot_be_shown(toy: Path, position: str, said: str, help: str) -> None:
+def test_positions_that_cannot_be_shown(
+    toy: Path, position: str, expected: str, said: str, help: str
+) -> None:
     ((code, message, hint),) = errors(toy, positions=(position,))
-    assert code == "CL762"
+    assert code == expected
     assert said in message
     assert hint is not None
     assert help in hint
@@ -404,6 +406,8 @@ task likes {
     ((code, message, hint),) = errors(path, positions=("first",))
     assert (code, "is not in every prompt" in message) == ("CL762", True)
     assert hint is not None
+    ((code, message, _),) = errors(path, positions=("first",), context=Context(on="likes.one"))
+    assert (code, message) == ("CL762", "No prompt has the position `first`.")
     places = [c.place for c in found(path, context=Context(on="likes.one")).columns]
     assert places == ["X", "[last(Y)]", "END"]
 
@@ -475,10 +479,28 @@ def test_it_is_readable_on_80_columns_without_colour() -> None:
 
 def test_the_table_adds_up() -> None:
     document = of_toy()
-    rows = {name: float(value) for name, value, _ in parts_table(document, 3).rows}
+    rows = {name: float(value) for name, value, *_ in parts_table(document, 3).rows}
     assert len(rows) == 3 + 3
     whole = rows.pop("model")
     assert sum(rows.values()) == pytest.approx(whole, abs=0.02)
+
+
+def test_all_parts_are_shown_and_those_that_are_noise_are_marked() -> None:
+    document = of_toy()
+    shown = parts_table(document, 0)
+    noise = {part.node for part in document.direct.parts if part.within_noise}
+    assert noise
+    assert {row[0] for row in shown.rows if row[-1] == "within numeric noise"} == noise
+    assert {part.node for part in document.direct.parts if abs(part.value) < 1e-9} <= noise
+    assert len(shown.rows) == len(document.direct.parts) + 2
+    assert len(parts_table(document, 1).headings) == 3
+
+
+def test_one_prompt_has_no_interval_which_is_said_once(toy: Path) -> None:
+    document = found(toy, Options(samples=1, stored=False))
+    table = parts_table(document, 3)
+    assert {row[2] for row in table.rows} == {""}
+    assert table.caption.count("1 prompt is too few for an interval") == 1
 
 
 def test_the_page_is_whole_and_needs_nothing(toy: Path, tmp_path: Path) -> None:

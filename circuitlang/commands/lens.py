@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from circuitlang.commands.effects import number_of_rows
 from circuitlang.commands.options import EXECUTING, SAMPLING, AsJson, OneFile, with_options
 from circuitlang.commands.printing import (
     finished,
@@ -43,7 +44,9 @@ def lens(
         str | None,
         typer.Option(metavar="A,B,END", help="these positions, instead of all tokens or labels"),
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="how many parts the table has")] = 10,
+    top: Annotated[
+        int, typer.Option(parser=number_of_rows, metavar="N|all", help="parts of the table")
+    ] = 10,
     as_json: AsJson = False,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="PAGE", help="write maps and table as a page")
@@ -53,7 +56,7 @@ def lens(
 ) -> None:
     """Show what the model would answer from each layer and position, and what each node adds.
 
-    A first look, and no evidence. Exit code 0, or 2 where something could not be used.
+    The task needs `tokens answer`. A first look, and no evidence. Exit code 0, or 2 where something could not be used.
     """
     from circuitlang.discovery import lens as found
     from circuitlang.discovery.experiment import Context

@@ -102,9 +102,7 @@ def sizes_of(grid: str | None, edges: int, diagnostics: Diagnostics) -> tuple[in
         return tuple(sorted({*mib_sizes(edges), *_log_sizes(edges)}))
     if grid in GRIDS:
         return tuple(sorted(set(mib_sizes(edges) if grid == "mib" else _log_sizes(edges))))
-    return tuple(
-        sorted({_size(text.strip(), grid, edges, diagnostics) for text in grid.split(",")})
-    )
+    return _sizes(grid, edges, diagnostics)
 
 
 def mib_sizes(edges: int) -> list[int]:
@@ -118,22 +116,26 @@ def _log_sizes(edges: int) -> list[int]:
     return [*(size for size in sizes if size < edges), edges]
 
 
-def _size(text: str, grid: str, edges: int, diagnostics: Diagnostics) -> int:
-    if not (text.isascii() and text.isdigit()):
+def _sizes(grid: str, edges: int, diagnostics: Diagnostics) -> tuple[int, ...]:
+    texts = [text.strip() for text in grid.split(",")]
+    if not all(text.isascii() and text.isdigit() for text in texts):
         raise diagnostics.reject(
             "CL773",
             f"`{grid}` is no grid of sizes.",
             None,
             suggestion(grid, GRIDS) or "write `mib`, `log` or numbers of edges like `10,100,1000`",
         )
-    if len(text) > len(str(edges)) or not 1 <= int(text) <= edges:
+    digits = len(str(edges))
+    bad = [text for text in texts if len(text) > digits or not 1 <= int(text) <= edges]
+    if bad:
+        some = "A circuit of" if len(bad) == 1 else "Circuits of"
         raise diagnostics.reject(
             "CL773",
-            f"A circuit of {text} edges cannot be had: the model has {edges:,}.",
+            f"{some} {', '.join(dict.fromkeys(bad))} edges cannot be had: the model has {edges:,}.",
             None,
             f"write numbers from 1 to {edges}",
         )
-    return int(text)
+    return tuple(sorted({int(text) for text in texts}))
 
 
 # ---------------------------------------------------------------- what there is to rank

@@ -41,6 +41,7 @@ from circuitlang.language.spec import (
     Run,
     TokenScore,
 )
+from circuitlang.language.tasks.task_spec import TaskSpec
 from circuitlang.report.diagnostics import diagnostic_form
 from circuitlang.report.lens import (
     DirectForm,
@@ -174,7 +175,7 @@ def _view(front: Front, found: Experiment, kind: Kind, asked: Sequence[str]) -> 
     prompts = found.drawn.prompts
     if asked:
         try:
-            columns = [_asked(front, text, prompts) for text in asked]
+            columns = [_asked(front, found, task, text) for text in asked]
         except Reject:
             return None
     else:
@@ -229,10 +230,10 @@ def _labels(prompts: Sequence[Prompt]) -> Iterator[_Column]:
     yield _Column(END, _HERE)
 
 
-def _asked(front: Front, text: str, prompts: Sequence[Prompt]) -> _Column:
+def _asked(front: Front, found: Experiment, task: TaskSpec, text: str) -> _Column:
     """A position as it is written; raises `Reject` with the error in the front."""
-    match = _POSITION.fullmatch(text.strip())
-    known = sorted({label for p in prompts for label in p.spans} | {END})
+    match, prompts = _POSITION.fullmatch(text.strip()), found.drawn.prompts
+    known = {label for p in prompts for label in p.spans} | {END}
     if match is None:
         raise front.diagnostics.reject(
             "CL762",
@@ -243,11 +244,15 @@ def _asked(front: Front, text: str, prompts: Sequence[Prompt]) -> _Column:
     pick, picked, plain, sign, by = match.groups()
     label = picked or plain
     if label not in known:
+        named = (*task.labels, END)
+        is_elsewhere = label in task.some_labels
         raise front.diagnostics.reject(
-            "CL762",
-            f"No prompt has the position `{label}`.",
+            "CL762" if is_elsewhere else "CL504",
+            f"No prompt has the position `{label}`."
+            if is_elsewhere
+            else f"Task `{task.name}` has no position `{label}`.",
             None,
-            suggestion(label, known) or f"its positions are {', '.join(known)}",
+            suggestion(label, named) or f"its positions are {', '.join(named)}",
         )
     shift = int(f"{sign}{by}") if by else 0
     position = Position(label, pick if pick and label != END else "span", shift)
@@ -333,7 +338,8 @@ def _document(path: Path, context: Context, view: _View) -> LensDocument:
                 PartForm(
                     node=str(node),
                     by=view.written(view.sets, "logit", END, str(node)),
-                    **_number(number, estimator).model_dump(),
+                    **(form := _number(number, estimator)).model_dump(),
+                    within_noise=abs(form.value) <= estimator.margin(number),
                 )
                 for node, number in zip(nodes, parts, strict=True)
             ),
@@ -381,4 +387,6 @@ def _number(number: Number, estimator: Estimator) -> LensNumberForm:
 
     found = estimate_number(number, estimator)
     low, high = found.bounds((1 - LEVEL) / 2)
-    return LensNumberForm(value=found.value, low=finite(low), high=finite(high))
+    return LensNumberForm(
+        value=found.value, low=finite(low), high=finite(high), reason=found.reason
+    )

@@ -38,6 +38,7 @@ from circuitlang.judgement.intervals import (
 from circuitlang.judgement.parts import measurements, quantile_level
 from circuitlang.judgement.ranges import range_of
 from circuitlang.judgement.sample import Sample
+from circuitlang.language.formulas.inline import count
 from circuitlang.language.spec import Aggregate, Mean, Measurement, Number
 
 NOISE_FACTOR = 10
@@ -108,7 +109,8 @@ class Estimator:
             return unknown(value, n, "it mixes one template with several", "templates")
         n = min(self.count(group) for group in sampled)
         if n < LEAST:
-            return unknown(value, n, f"{n} prompts are too few for an interval")
+            few = f"{count(n, 'prompt')} {'is' if n == 1 else 'are'} too few for an interval"
+            return unknown(value, n, few)
         if len(sampled) == 1:
             return self.one_set(affine, sampled[0])
         return clusters.several(self, affine, sampled)

@@ -111,8 +111,8 @@ def captions(document: CurveDocument) -> Iterator[str]:
         many = count(document.random.circuits, "random ranking")
         for curve in document.curves:
             if curve.above_random is not None:
-                above = shown(curve.above_random)
-                yield f"{curve.name}: its CPR is the mean of {many} plus {above}"
+                above = shown(curve.above_random).removesuffix(" exact")
+                yield f"{curve.name}: its CPR is {above} above the mean of {many}"
     yield (
         "a ranking suggests where a circuit is and is no evidence for one: on the prompts that it was "
         "found on, a curve looks better than it is"
@@ -168,7 +168,7 @@ def _sizes(document: CurveDocument) -> Table:
     for curve in document.curves:
         name = f"{curve.name}\n" if len(document.curves) > 1 else ""
         table.add_column(f"{name}pruned", justify="right")
-        table.add_column(f"{name}faithfulness", justify="right")
+        table.add_column(f"{name}faithfulness\n{_intervals(document)}", justify="right")
     if document.random is not None:
         table.add_column("random", justify="right")
     at = [{point.edges: point for point in curve.points} for curve in document.curves]
@@ -186,8 +186,9 @@ def _sizes(document: CurveDocument) -> Table:
 
 def _areas(document: CurveDocument) -> Table:
     table = Table(title="areas over MIB's sizes", title_justify="left", pad_edge=False)
-    for heading in ("", "CPR", "CMD"):
-        table.add_column(heading, justify="right" if heading else "left")
+    table.add_column("")
+    for heading in ("CPR", "CMD"):
+        table.add_column(f"{heading}\n{_intervals(document)}", justify="right")
     for curve in document.curves:
         if curve.cpr is not None and curve.cmd is not None:
             table.add_row(curve.name, shown(curve.cpr), shown(curve.cmd))
@@ -195,6 +196,10 @@ def _areas(document: CurveDocument) -> Table:
     if random is not None and random.cpr is not None and random.cmd is not None:
         table.add_row("random", _spread(random.cpr), _spread(random.cmd))
     return table
+
+
+def _intervals(document: CurveDocument) -> str:
+    return f"\\[{document.level:.0%} interval]"
 
 
 def _spread(form: SpreadForm) -> str:

@@ -79,7 +79,7 @@ class EffectsDocument(Form):
     inside: str | None = Field(description="C of `inside`, as it was written")
     expression: str = Field(
         description="gives the numbers in the language, in the order of the set; where that was "
-        "screened, those of all its members"
+        "screened, those of all its members, except of denoising"
     )
     positions: tuple[str, ...] = Field(description="at each of which every member was measured")
     members: int = Field(description="of the set")
@@ -152,7 +152,7 @@ def print_effects(
     if hidden:
         console.print(Text(f"{hidden:,} more with --top all", style="dim"), soft_wrap=True)
     if len(document.expression) <= LONGEST_SHOWN:
-        said = f"in the language: {document.expression}"
+        said = f"{_in_the_language(document)}: {document.expression}"
         console.print(Text(said, style="dim"), soft_wrap=True)
 
 
@@ -181,7 +181,13 @@ def _facts(document: EffectsDocument) -> Iterator[tuple[str, str]]:
     yield "model", document.model
     yield "F(M) - F(none)", _total(document).removeprefix("F(M) - F(none) = ")
     if len(document.expression) <= LONGEST_SHOWN:
-        yield "in the language", document.expression
+        yield _in_the_language(document), document.expression
+
+
+def _in_the_language(document: EffectsDocument) -> str:
+    """What the expression gives; that of a screened set has the members that were not measured, too."""
+    is_of_all = document.screened and document.kind != "denoising"
+    return "in the language, all of them" if is_of_all else "in the language"
 
 
 def _shown(document: EffectsDocument, top: int | None) -> tuple[EffectForm, ...]:
@@ -217,7 +223,8 @@ def _cells(document: EffectsDocument, one: EffectForm) -> tuple[str, ...]:
 def _total(document: EffectsDocument) -> str:
     total = document.total
     decimals = decimals_for(total.value, total.low, total.high)
-    ends = interval(total.low, total.high, decimals) or total.reason or ""
+    why = f"({total.reason})" if total.reason else ""
+    ends = interval(total.low, total.high, decimals) or why
     return f"F(M) - F(none) = {number(total.value, decimals)} {ends}".rstrip()
 
 

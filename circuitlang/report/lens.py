@@ -30,6 +30,7 @@ class LensNumberForm(Form):
     value: float
     low: float | None = Field(description="None where it is not bounded or not known")
     high: float | None
+    reason: str | None = Field(description="why there is no interval")
 
 
 class LensRowForm(Form):
@@ -53,6 +54,7 @@ class LensMapForm(Form):
 class PartForm(LensNumberForm):
     node: str
     by: str = Field(description="the metric that this is of M")
+    within_noise: bool = Field(description="not above ten times its numeric noise")
 
 
 class DirectForm(Form):
@@ -150,26 +152,36 @@ def _parts_map(direct: DirectForm) -> HeatMap:
 
 
 def parts_table(document: LensDocument, top: int) -> FindingTable:
-    """The `top` largest parts by size, what is left, and the total."""
+    """The `top` largest parts by size, 0 for all, what is left, and the total."""
     direct = document.direct
     ranked = sorted(direct.parts, key=lambda part: -abs(part.value))
     decimals = shared_decimals([part.value for part in (*ranked, direct.total)])
-    rows = [_row(part.node, part, decimals) for part in ranked[:top]]
-    if ranked[top:]:
-        others = sum(part.value for part in ranked[top:])
-        name = count(len(ranked) - top, "smaller part")
-        rows.append((name, fixed(others, decimals), ""))
+    shown = ranked[: top or None]
+    notes = ["within numeric noise" if part.within_noise else "" for part in shown]
+    rows: list[tuple[str, ...]] = [_row(part.node, part, decimals) for part in shown]
+    others = ranked[len(shown) :]
+    if others:
+        total = sum(part.value for part in others)
+        rows.append((count(len(others), "smaller part"), fixed(total, decimals), ""))
     rows += [_row("rest", direct.rest, decimals), _row("model", direct.total, decimals)]
     caption = (
         f"what each node adds to {direct.of} at END under the scale of the last norm; rest is "
         f"{direct.rest_is}; all of it adds up to the model's. It does not show what a node does "
         "through others"
     )
-    headings = ("node", "logits", f"{document.level:.0%} interval")
+    headings: tuple[str, ...] = ("node", "logits", f"{document.level:.0%} interval")
+    if direct.total.reason is not None:
+        caption += f". No interval: {direct.total.reason}"
+    if any(notes):
+        headings = (*headings, "note")
+        notes += [""] * (len(rows) - len(notes))
+        rows = [(*row, note) for row, note in zip(rows, notes, strict=True)]
     return FindingTable("Largest parts", caption, headings, rows, numbers=("logits",))
 
 
 def _row(name: str, found: LensNumberForm, decimals: int | None) -> tuple[str, str, str]:
+    if found.reason is not None:
+        return name, fixed(found.value, decimals), ""
     low = "-∞" if found.low is None else fixed(found.low, decimals)
     high = "∞" if found.high is None else fixed(found.high, decimals)
     ends = "exact" if found.low == found.high is not None else f"[{low}, {high}]"
