@@ -181,9 +181,8 @@ def ranking(
     name: str, scores: Scores, by_size: bool, lower_is_better: bool, diagnostics: Diagnostics
 ) -> Ranking:
     """Edges that support the metric first, or with `by_size` those that matter either way."""
-    supports = -scores.values if lower_is_better else scores.values
-    order = Scores(scores.graph, supports).order(by_size=by_size)
-    ranked = abs(supports[order]) if by_size else supports[order]
+    order = scores.order(by_size=by_size, lowest_first=lower_is_better)
+    ranked = abs(scores.values[order]) if by_size else scores.values[order]
     if len(order) > 1 and (ranked == ranked[0]).all():
         diagnostics.warn(
             "CL771",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
-from math import log
 
 import torch
 from torch import Tensor
@@ -26,6 +25,7 @@ from circuitlang.language.spec import (
     TopToken,
 )
 from circuitlang.runtime.adapters import Adapter
+from circuitlang.runtime.metrics import DISTANCES, SCORES, answer_tokens, one_token, predicted
 from circuitlang.runtime.readout import BINARY, UNARY
 from circuitlang.runtime.tensors import uploaded
 from circuitlang.runtime.unavailable import NotMeasurable
@@ -115,13 +115,14 @@ class Score:
         raise TypeError(f"{type(expression).__name__} has no gradient")
 
     def _token_score(self, score: TokenScore) -> Tensor:
-        at = [_only(score.position.tokens(p.layout)) for p in self.prompts]
+        at = [one_token(score.position, p) for p in self.prompts]
         logits = self._logits(at)
         rows = logits if score.kind == "logit" else logits.log_softmax(-1)
         numbers = []
         for row, prompt in zip(rows, self.prompts, strict=True):
-            tokens = uploaded(sorted(set(prompt.answers.get(score.tokens, ()))), self.device)
-            numbers.append(_pooled(row[tokens], score))
+            tokens = answer_tokens(score.tokens, prompt, may_be_empty=score.kind == "prob")
+            picked = uploaded(tokens, self.device)
+            numbers.append(SCORES[score.kind](row, picked, score.pool))
         return torch.stack(numbers)
 
     def _divergence(self, score: Divergence) -> Tensor:
@@ -139,7 +140,7 @@ class Score:
     def _loss(self, score: Loss) -> Tensor:
         numbers = []
         for index, prompt in enumerate(self.prompts):
-            tokens = sorted(score.place.tokens(prompt.layout))
+            tokens = predicted(score.place, prompt)
             logits = self.adapter.logits(self.last[[t - 1 for t in tokens], index]).double()
             true = uploaded([prompt.tokens[t] for t in tokens], self.device)
             numbers.append(-logits.log_softmax(-1).gather(1, true[:, None]).mean())
@@ -161,33 +162,3 @@ class Score:
             rows = self.last[uploaded(key, self.device), torch.arange(len(key), device=self.device)]
             self._kept[key] = self.adapter.logits(rows).double()
         return self._kept[key]
-
-
-def _only(tokens: Iterable[int]) -> int:
-    (token,) = tokens
-    return token
-
-
-def _pooled(picked: Tensor, score: TokenScore) -> Tensor:
-    match score.kind, score.pool:
-        case "prob", _:
-            return picked.exp().sum()
-        case "logprob", _:
-            return picked.logsumexp(0)
-        case _, "mean":
-            return picked.mean()
-        case _, "max":
-            return picked.max()
-    return picked.sum()
-
-
-def _kl(reference: Tensor, here: Tensor) -> Tensor:
-    return (reference.exp() * (reference - here)).sum(-1)
-
-
-def _js(reference: Tensor, here: Tensor) -> Tensor:
-    middle = torch.logaddexp(reference, here) - log(2)
-    return (_kl(reference, middle) + _kl(here, middle)) / 2
-
-
-DISTANCES = {"kl": _kl, "js": _js}
